@@ -1,0 +1,265 @@
+// Package protocol is the vocabulary that the server and the browser loader
+// share: event names, payloads and codes. PROTOCOL.md explains when each is
+// sent. All durations on the wire are whole milliseconds in fields ending in
+// _ms; all instants are relative ("since", "deadline") so that clocks need not
+// agree.
+package protocol
+
+// Version is the version of this vocabulary. It changes when a client of the
+// older version could no longer talk to the server.
+const Version = 1
+
+// Events that a client emits.
+const (
+	EventLoadStart    = "pyodide_loading_start"
+	EventLoadProgress = "pyodide_loading_progress"
+	EventLoadComplete = "pyodide_loading_complete"
+	EventStateSave    = "state_save"
+	EventJoin         = "join"
+	EventSend         = "send"
+	EventPing         = "ping"
+	EventPageHide     = "pagehide"
+)
+
+// Events that the server emits.
+const (
+	EventSession          = "session"
+	EventSessionRestored  = "session_restored"
+	EventPresence         = "presence"
+	EventPartnerState     = "partner_state"
+	EventWaiting          = "waiting"
+	EventGroupReady       = "group_ready"
+	EventGroupEnd         = "group_end"
+	EventMessage          = "message"
+	EventPong             = "pong"
+	EventReplaced         = "replaced"
+	EventExpired          = "expired"
+	EventServerRestarting = "server_restarting"
+)
+
+// Presence is what the server believes about a participant.
+type Presence string
+
+const (
+	// Active: the page's main thread runs.
+	Active Presence = "active"
+	// Loading: a declared load is under way; the page may be frozen.
+	Loading Presence = "loading"
+	// Blocked: the page is silent without a declaration, the browser answers.
+	Blocked Presence = "blocked"
+	// Away: nothing answers; the seat is held.
+	Away Presence = "away"
+	// Gone: the hold ran out; the seat was given up.
+	Gone Presence = "gone"
+)
+
+// Hosts: where the loader's Go code runs, as told in Auth.Host.
+const (
+	// HostPage: on the page's main thread, so that an Engine.IO pong proves
+	// that the page runs. Also meant when Auth.Host is empty.
+	HostPage = "page"
+	// HostWorker: in a dedicated worker, so that an Engine.IO pong proves only
+	// that the browser runs; the page's own silence comes in beats.
+	HostWorker = "worker"
+)
+
+// Auth is the handshake's auth object.
+type Auth struct {
+	Participant string     `json:"participant"`
+	SubjectID   string     `json:"subject_id,omitempty"` // accepted for Participant
+	Experiment  string     `json:"experiment,omitempty"`
+	Group       string     `json:"group,omitempty"`
+	Token       string     `json:"token,omitempty"`
+	PageID      string     `json:"page_id,omitempty"`
+	Host        string     `json:"host,omitempty"`
+	Seq         uint64     `json:"seq,omitempty"`   // last message received
+	Loads       []OpenLoad `json:"loads,omitempty"` // loads still open on this page
+}
+
+// OpenLoad re-declares, in a reconnect's handshake, a load begun before.
+type OpenLoad struct {
+	ID         string `json:"id"`
+	Phase      string `json:"phase,omitempty"`
+	ExpectedMS int64  `json:"expected_ms,omitempty"`
+}
+
+// Session is the first event of every connection.
+type Session struct {
+	Participant string   `json:"participant"`
+	Token       string   `json:"token"`
+	Epoch       uint64   `json:"epoch"`
+	Restored    bool     `json:"restored"`          // known from an earlier connection
+	Expired     bool     `json:"expired,omitempty"` // the seat had been given up in between
+	State                // what state_save stored last
+	Version     uint64   `json:"version"` // of State, for the next state_save
+	Group       string   `json:"group,omitempty"`
+	Partners    []string `json:"partners,omitempty"`
+	Policy      Policy   `json:"policy"`
+	BeatURL     string   `json:"beat_url,omitempty"`
+}
+
+// State is what a study keeps in a session. The values are the study's own.
+type State struct {
+	SceneID     string `json:"scene_id"`
+	StagerState Raw    `json:"stager_state,omitempty"`
+	Globals     Raw    `json:"globals,omitempty"`
+}
+
+// Policy is the part of the server's policy that a page may want to show.
+type Policy struct {
+	SilenceMS   int64 `json:"silence_ms"`
+	BlockedMS   int64 `json:"blocked_ms"`
+	LoadMS      int64 `json:"load_ms"`
+	LoadCapMS   int64 `json:"load_cap_ms"`
+	ReconnectMS int64 `json:"reconnect_ms"`
+	LeaveMS     int64 `json:"leave_ms"`
+}
+
+// LoadStart asks for a lease. An empty object is allowed.
+type LoadStart struct {
+	ID         string `json:"id,omitempty"`
+	Phase      string `json:"phase,omitempty"`
+	ExpectedMS int64  `json:"expected_ms,omitempty"`
+}
+
+// LoadAck grants a lease: until LeaseMS from now silence of the page is
+// expected. CapMS is how far progress may extend it, counted from the start.
+type LoadAck struct {
+	OK       bool   `json:"ok"`
+	ID       string `json:"id"`
+	LeaseMS  int64  `json:"lease_ms"`
+	CapMS    int64  `json:"cap_ms"`
+	ServerMS int64  `json:"server_ms"` // time spent in the server, loop and store
+}
+
+// LoadProgress is sent between the blocks of one load. ExpectedMS is the
+// expected remainder; given, it may extend the lease, up to the cap.
+type LoadProgress struct {
+	ID         string  `json:"id"`
+	Phase      string  `json:"phase,omitempty"`
+	Fraction   float64 `json:"fraction,omitempty"`
+	ExpectedMS int64   `json:"expected_ms,omitempty"`
+}
+
+// LoadComplete ends a load. Without ID it ends the one begun last. Error is
+// true when the load failed, Reason says why.
+type LoadComplete struct {
+	ID             string `json:"id,omitempty"`
+	Error          bool   `json:"error,omitempty"`
+	Reason         string `json:"reason,omitempty"`
+	BlockedMS      int64  `json:"blocked_ms,omitempty"`
+	LongestBlockMS int64  `json:"longest_block_ms,omitempty"`
+}
+
+// CompleteAck answers LoadComplete.
+type CompleteAck struct {
+	OK         bool  `json:"ok"`
+	DurationMS int64 `json:"duration_ms"`
+}
+
+// PartnerState tells one participant about another of the same group.
+type PartnerState struct {
+	Participant string   `json:"participant"`
+	State       Presence `json:"state"`
+	Phase       string   `json:"phase,omitempty"`
+	SinceMS     int64    `json:"since_ms"`
+	ExpectedMS  int64    `json:"expected_ms,omitempty"`
+	DeadlineMS  int64    `json:"deadline_ms,omitempty"` // until the state ends by itself
+	Reason      Reason   `json:"reason,omitempty"`
+	Seq         uint64   `json:"seq"`
+}
+
+// StateSave stores State. Version is the version it was made from.
+type StateSave struct {
+	State
+	Version uint64 `json:"version"`
+}
+
+// StateSaved answers StateSave with the version that now is current.
+type StateSaved struct {
+	OK      bool   `json:"ok"`
+	Version uint64 `json:"version"`
+}
+
+// Join asks for a place in a group of Size participants.
+type Join struct {
+	Size int `json:"size,omitempty"` // 2 when absent
+}
+
+// Waiting tells a participant in the wait room how things stand.
+type Waiting struct {
+	OK      bool `json:"ok"`
+	Present int  `json:"present"` // waiting now, this participant included
+	Size    int  `json:"size"`    // needed
+}
+
+// GroupReady tells every member that the group is complete. Members stand in
+// the same order for everybody.
+type GroupReady struct {
+	Group   string   `json:"group"`
+	Members []string `json:"members"`
+}
+
+// GroupEnd tells the members who are left that the group is over.
+type GroupEnd struct {
+	Group       string `json:"group"`
+	Participant string `json:"participant"` // whose seat was given up
+	Reason      Reason `json:"reason"`
+}
+
+// Send is a message to the sender's group.
+type Send struct {
+	Data Raw `json:"data"`
+}
+
+// Sent answers Send.
+type Sent struct {
+	OK  bool   `json:"ok"`
+	Seq uint64 `json:"seq"`
+}
+
+// Message is a Send as the partners receive it. Seq counts the messages of
+// the sender in this group.
+type Message struct {
+	From string `json:"from"`
+	Seq  uint64 `json:"seq"`
+	Data Raw    `json:"data"`
+}
+
+// Ping measures latency; LatencyMS is the round trip of the ping before.
+type Ping struct {
+	ID        uint64  `json:"id,omitempty"`
+	LatencyMS float64 `json:"latency_ms,omitempty"`
+}
+
+// Pong answers Ping at once. MaxLatency is the largest recent round trip in
+// milliseconds of the participant's group.
+type Pong struct {
+	ID         uint64  `json:"id,omitempty"`
+	MaxLatency float64 `json:"max_latency"`
+}
+
+// PageHide says that the page is being left.
+type PageHide struct {
+	Persisted bool `json:"persisted,omitempty"` // it may come back from the back/forward cache
+}
+
+// Restarting tells a client to come back after a delay.
+type Restarting struct {
+	DelayMS int64 `json:"delay_ms"`
+}
+
+// Raw is JSON that is passed on untouched.
+type Raw []byte
+
+func (r Raw) MarshalJSON() ([]byte, error) {
+	if len(r) == 0 {
+		return []byte("null"), nil
+	}
+	return r, nil
+}
+
+func (r *Raw) UnmarshalJSON(b []byte) error {
+	*r = append((*r)[:0], b...)
+	return nil
+}

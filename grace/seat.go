@@ -1,0 +1,174 @@
+package grace
+
+import (
+	"time"
+
+	"initgrace/grace/protocol"
+)
+
+// seat is what the tracker knows of one participant.
+type seat struct {
+	id, group string
+	epoch     uint64 // counter of connections
+	seq       uint64 // counter of changes
+	page      string // page instance of the current connection
+
+	presence protocol.Presence
+	since    time.Time // of presence
+
+	attached bool // the current connection's socket is open
+	canProbe bool // the browser can be asked on it
+	hidden   bool // the page said that it is being left
+
+	heard     time.Time // last evidence of any kind
+	pageHeard time.Time // the page's silence counts from here
+	beatHeard time.Time // last beat
+	probed    time.Time // last probe
+
+	away bool            // nothing answers; hold is set
+	why  protocol.Reason // why it is away
+	hold time.Time       // away: the seat is given up then
+
+	loads     []load        // open, in the order of their start
+	ended     []string      // ids of the latest ended ones, oldest first
+	loadCount int           // granted so far
+	loadTime  time.Duration // spent loading, the open stretch not included
+	stretch   time.Time     // start of the open stretch of loading
+	deadline  time.Time     // next look
+	index     int           // in Tracker.due, -1: not there
+}
+
+// connected resets what belongs to a connection.
+func (s *seat) connected(now time.Time, canProbe bool) {
+	s.attached, s.canProbe, s.hidden, s.away = true, canProbe, false, false
+	s.heard, s.pageHeard = now, now
+	s.beatHeard, s.probed = time.Time{}, time.Time{}
+}
+
+// hear records evidence of any kind. Silence of everything is not silence of
+// the page: after it the page gets its full time again.
+func (s *seat) hear(now time.Time) {
+	s.heard = now
+	if s.away {
+		s.away = false
+		s.pageHeard = now
+	}
+}
+
+func (s *seat) hearPage(now time.Time) {
+	s.hear(now)
+	s.pageHeard = now
+}
+
+// goAway starts the hold that goes with the reason. A lease that is open when
+// the network is lost holds the seat to the lease's deadline; the end of the
+// page instance ends that promise.
+func (s *seat) goAway(now time.Time, p *Policy, why protocol.Reason) {
+	s.away, s.why = true, why
+	if pageEnded(why) {
+		s.hold = now.Add(p.LeaveTimeout)
+	} else {
+		s.hold = latest(now.Add(p.ReconnectTimeout), s.leaseEnd())
+	}
+}
+
+// pageEnded says whether a reason to be away tells that the page instance ended.
+func pageEnded(why protocol.Reason) bool {
+	return why == protocol.ReasonPageHide || why == protocol.ReasonPageClosed || why == protocol.ReasonDisconnect
+}
+
+// judge derives the presence from the facts. The reason is set if time alone
+// decided.
+func (s *seat) judge(now time.Time, p *Policy) (protocol.Presence, protocol.Reason) {
+	var why protocol.Reason
+	if !s.away && !now.Before(s.silentAt(p)) {
+		why = protocol.ReasonSilence
+		s.goAway(now, p, why)
+	}
+	switch {
+	case s.away && !now.Before(s.hold):
+		return protocol.Gone, s.goneReason()
+	case s.away:
+		return protocol.Away, why
+	case len(s.loads) > 0:
+		return protocol.Loading, ""
+	case s.onlyBrowser(p) && !now.Before(s.pageHeard.Add(p.BlockedTimeout)):
+		return protocol.Gone, protocol.ReasonBlockedTimeout
+	case s.onlyBrowser(p):
+		return protocol.Blocked, protocol.ReasonPageSilent
+	}
+	return protocol.Active, ""
+}
+
+// onlyBrowser says whether something else answered when the page had been
+// silent for BlockedAfter.
+func (s *seat) onlyBrowser(p *Policy) bool {
+	return s.heard.Sub(s.pageHeard) >= p.BlockedAfter
+}
+
+// silentAt is when the lack of any evidence makes the participant away. Where
+// the browser cannot be asked, silence during a lease proves nothing.
+func (s *seat) silentAt(p *Policy) time.Time {
+	if s.canProbe || s.beatHeard.After(s.pageHeard) {
+		return s.heard.Add(p.SilenceTimeout)
+	}
+	return latest(s.heard.Add(p.PageTimeout), s.leaseEnd())
+}
+
+func (s *seat) goneReason() protocol.Reason {
+	if pageEnded(s.why) {
+		return protocol.ReasonLeaveTimeout
+	}
+	return protocol.ReasonReconnectTimeout
+}
+
+func (s *seat) probeAt(p *Policy) time.Time {
+	return latest(s.heard, s.probed).Add(p.ProbeInterval)
+}
+
+// stateDeadline is when the current presence ends by itself.
+func (s *seat) stateDeadline(p *Policy) time.Time {
+	switch s.presence {
+	case protocol.Away:
+		return s.hold
+	case protocol.Blocked:
+		return s.pageHeard.Add(p.BlockedTimeout)
+	case protocol.Loading:
+		return s.leaseEnd()
+	}
+	return time.Time{}
+}
+
+// next is when the seat must be looked at again.
+func (s *seat) next(p *Policy) time.Time {
+	var at time.Time
+	if s.away {
+		at = s.hold
+	} else {
+		at = s.silentAt(p)
+		for _, l := range s.loads {
+			at = earliest(at, l.deadline)
+		}
+		if s.presence == protocol.Blocked {
+			at = earliest(at, s.stateDeadline(p))
+		}
+	}
+	if s.attached && s.canProbe {
+		at = earliest(at, s.probeAt(p))
+	}
+	return at
+}
+
+func earliest(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}
+
+func latest(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}

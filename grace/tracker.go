@@ -1,0 +1,452 @@
+// Package grace decides whether a participant is there.
+//
+// A participant's page can be frozen (a declared load, or an undeclared block),
+// its network can be cut, or the person can be gone. The package keeps what was
+// heard of each participant and from whom (see Evidence), holds the leases that
+// declared loads were granted, and derives each participant's presence from
+// them:
+//
+//	         LoadStart (granted)                 page silent, browser answers
+//	active ───────────────────────► loading          active ─────────► blocked
+//	  ▲ ▲ LoadEnd / lease runs out      │                ▲                 │
+//	  │ └── and the page answers ───────┘                └── page answers ─┘
+//	  │
+//	  │  evidence on the same socket,      no evidence at all for SilenceTimeout,
+//	  └─ or Attach (a newer epoch) ─────── away ◄── or the socket closed
+//	     back to where it was               │
+//	                                        │ hold runs out       lease runs out and the page stays
+//	                                        ▼                     silent, or blocked too long: ─► gone
+//	                                      gone  (exactly once; the participant is then forgotten)
+//
+// The package is pure: no I/O, no goroutines, no timers and no clock. Every
+// method takes now, which must not go backwards; Next says when Advance is due.
+// What happened is collected until Take. A Tracker is not safe for concurrent
+// use.
+//
+// The invariants, each with a test of its number:
+//
+//  1. A granted lease is never cut short while evidence arrives.
+//  2. A dead connection is noticed (away) within SilenceTimeout and one probe, also during a lease.
+//  3. A session ends exactly once.
+//  4. An event of an older epoch changes nothing.
+//  5. A lease belongs to a page instance, not to a socket: it survives a reconnect, it ends with a refresh.
+//  6. A refused, expired or repeated LoadStart extends nothing; sending the same id again is idempotent.
+//  7. Every presence change is reported once, in order, with a sequence number.
+//  8. Every state but gone and an evidenced active has a deadline.
+package grace
+
+import (
+	"container/heap"
+	"time"
+
+	"initgrace/grace/protocol"
+)
+
+// Evidence is a sign of life and says whose it is.
+type Evidence int
+
+const (
+	// Page: the page's main thread ran (Engine.IO pong or any packet of the page).
+	Page Evidence = iota
+	// Browser: network path and browser process are alive, the main thread
+	// possibly blocked (WebSocket protocol pong).
+	Browser
+)
+
+// A Change is one step of a participant's presence, or an update of what is
+// known within one (From equals To: another phase, another deadline).
+type Change struct {
+	Participant string
+	Group       string
+	Epoch       uint64 // connection that was current
+	Seq         uint64 // counts the participant's changes, from 1
+	At          time.Time
+	From, To    protocol.Presence // From is empty for the first change of a session
+	Reason      protocol.Reason
+	Phase       string        // of the open load
+	Expected    time.Duration // of the open load
+	Deadline    time.Time     // when the state ends by itself; zero for active and gone
+	Connected   bool          // the current connection's socket is open
+}
+
+// A Probe asks the caller to send a protocol ping on a connection.
+type Probe struct {
+	Participant string
+	Epoch       uint64
+}
+
+// Tracker holds every participant that is not gone.
+type Tracker struct {
+	policy  Policy
+	seats   map[string]*seat
+	due     deadlines
+	changes []Change
+	probes  []Probe
+}
+
+// New returns an empty tracker. The policy must be valid.
+func New(p Policy) *Tracker {
+	return &Tracker{policy: p.WithDefaults(), seats: make(map[string]*seat)}
+}
+
+// Policy returns the policy in force, defaults in place.
+func (t *Tracker) Policy() Policy { return t.policy }
+
+// Len is the number of participants who are not gone.
+func (t *Tracker) Len() int { return len(t.seats) }
+
+// An Attachment describes a new connection of a participant.
+type Attachment struct {
+	Participant string
+	Group       string // replaces the earlier one unless empty
+	PageID      string // page instance; empty: unlike any other
+	CanProbe    bool   // the browser can be asked on this connection
+	// Loads re-declares the loads still open on the page. Nil: the client
+	// does not say. Otherwise loads that are not listed have ended.
+	Loads []LoadRequest
+	// LastEpoch and LastSeq continue the counters of a session that the
+	// tracker has forgotten (gone, or stored by an earlier process).
+	LastEpoch, LastSeq uint64
+}
+
+// Attached tells what became of an Attachment.
+type Attached struct {
+	Epoch    uint64
+	Known    bool   // the seat was held, that is: not gone
+	Replaced uint64 // epoch of the connection that was still open, or 0
+}
+
+// Attach makes a new connection the participant's current one.
+func (t *Tracker) Attach(now time.Time, a Attachment) Attached {
+	s, known := t.seats[a.Participant]
+	if !known {
+		s = &seat{id: a.Participant, epoch: a.LastEpoch, seq: a.LastSeq, index: -1}
+		t.seats[s.id] = s
+	}
+	res := Attached{Known: known}
+	if s.attached {
+		res.Replaced = s.epoch
+	}
+	samePage := known && a.PageID != "" && a.PageID == s.page
+	s.epoch++
+	res.Epoch = s.epoch
+	s.page = a.PageID
+	if a.Group != "" {
+		s.group = a.Group
+	}
+	s.connected(now, a.CanProbe && t.policy.ProbeInterval > 0)
+
+	reason := protocol.ReasonConnected
+	switch {
+	case samePage:
+		reason = protocol.ReasonReconnected
+	case known:
+		reason = protocol.ReasonRefreshed
+	}
+	if !samePage {
+		s.endAllLoads(now)
+	} else if a.Loads != nil {
+		s.endLoadsExcept(now, a.Loads)
+	}
+	for _, r := range a.Loads {
+		t.grant(now, s, r) // a refusal only means that the load goes on unprotected
+	}
+	t.settle(now, s, reason)
+	return res
+}
+
+// Restore puts back a participant of an earlier process: away, with a hold.
+func (t *Tracker) Restore(now time.Time, snap Snapshot) {
+	if _, ok := t.seats[snap.Participant]; ok || snap.Presence == protocol.Gone {
+		return
+	}
+	s := &seat{
+		id: snap.Participant, group: snap.Group, page: snap.PageID,
+		epoch: snap.Epoch, seq: snap.Seq, presence: snap.Presence, since: now, index: -1,
+		loadCount: snap.LoadCount, loadTime: snap.LoadTime, heard: now, pageHeard: now,
+	}
+	for _, l := range snap.Loads {
+		s.openLoad(now, load{
+			LoadRequest: l.LoadRequest,
+			start:       now.Add(-l.Elapsed),
+			deadline:    now.Add(l.Remaining),
+			anonymous:   l.Anonymous,
+		})
+	}
+	t.seats[s.id] = s
+	s.goAway(now, &t.policy, protocol.ReasonRestart)
+	t.settle(now, s, protocol.ReasonRestart)
+}
+
+// Heard records evidence. Evidence of an older epoch is ignored.
+func (t *Tracker) Heard(now time.Time, participant string, epoch uint64, e Evidence) {
+	s := t.current(participant, epoch)
+	if s == nil {
+		return
+	}
+	s.hear(now)
+	if e == Page {
+		s.pageHeard = now
+	}
+	t.settle(now, s, protocol.ReasonEvidence)
+}
+
+// Beat records a worker's sign of life, which also tells how long the page has
+// been silent as the worker measures it.
+func (t *Tracker) Beat(now time.Time, participant string, epoch uint64, pageSilent time.Duration) {
+	s := t.current(participant, epoch)
+	if s == nil {
+		return
+	}
+	s.hear(now)
+	s.beatHeard = now
+	if at := now.Add(-max(pageSilent, 0)); at.After(s.pageHeard) {
+		s.pageHeard = at
+	}
+	t.settle(now, s, protocol.ReasonEvidence)
+}
+
+// PageHide records that the page said it is being left. What follows the
+// socket's close is then a LeaveTimeout, however the socket closes.
+func (t *Tracker) PageHide(now time.Time, participant string, epoch uint64) {
+	if s := t.current(participant, epoch); s != nil {
+		s.hear(now)
+		s.hidden = true
+		t.settle(now, s, protocol.ReasonEvidence)
+	}
+}
+
+// Close records that a connection's socket closed. Why is one of
+// ReasonTransport, ReasonPageClosed, ReasonDisconnect and ReasonRefused.
+func (t *Tracker) Close(now time.Time, participant string, epoch uint64, why protocol.Reason) {
+	s := t.current(participant, epoch)
+	if s == nil {
+		return
+	}
+	if s.hidden {
+		why = protocol.ReasonPageHide
+	}
+	s.attached = false
+	if s.away && !pageEnded(why) {
+		t.settle(now, s, why) // already held for this; the hold is not prolonged
+		return
+	}
+	s.goAway(now, &t.policy, why)
+	t.settleAnew(now, s, why)
+}
+
+// End gives up a seat at once. It reports whether there was one.
+func (t *Tracker) End(now time.Time, participant string, why protocol.Reason) bool {
+	s := t.seats[participant]
+	if s == nil {
+		return false
+	}
+	t.end(now, s, why)
+	return true
+}
+
+// LoadStart asks for a lease. The error is a *protocol.Error and nothing has
+// changed then, except that the page was heard.
+func (t *Tracker) LoadStart(now time.Time, participant string, epoch uint64, r LoadRequest) (Lease, error) {
+	s := t.current(participant, epoch)
+	if s == nil {
+		return Lease{}, errReplaced
+	}
+	s.hearPage(now)
+	l, err := t.grant(now, s, r)
+	t.settle(now, s, protocol.ReasonLoadStarted)
+	if err != nil {
+		return Lease{}, err
+	}
+	return Lease{ID: l.ID, Start: l.start, Deadline: l.deadline, Cap: l.start.Add(t.policy.LoadCap)}, nil
+}
+
+// LoadProgress records that an open load reached another phase. An expected
+// remainder may extend its lease, up to the cap and the budget.
+func (t *Tracker) LoadProgress(now time.Time, participant string, epoch uint64, r LoadRequest) (Lease, error) {
+	s := t.current(participant, epoch)
+	if s == nil {
+		return Lease{}, errReplaced
+	}
+	s.hearPage(now)
+	s.expireLoads(now)
+	l := s.load(r.ID)
+	if l == nil {
+		t.settle(now, s, protocol.ReasonEvidence)
+		return Lease{}, s.unknownLoad(r.ID)
+	}
+	changed := false
+	if r.Phase != "" && r.Phase != l.Phase {
+		l.Phase, changed = r.Phase, true
+	}
+	if r.Expected > 0 {
+		limit := earliest(l.start.Add(t.policy.LoadCap), now.Add(t.budgetLeft(now, s)))
+		if d := earliest(now.Add(t.policy.lease(r.Expected)), limit); d.After(l.deadline) {
+			l.deadline, changed = d, true
+		}
+		if l.Expected != now.Sub(l.start)+r.Expected {
+			l.Expected, changed = now.Sub(l.start)+r.Expected, true
+		}
+	}
+	lease := Lease{ID: l.ID, Start: l.start, Deadline: l.deadline, Cap: l.start.Add(t.policy.LoadCap)}
+	if changed {
+		t.settleAnew(now, s, protocol.ReasonLoadProgress)
+	} else {
+		t.settle(now, s, protocol.ReasonEvidence)
+	}
+	return lease, nil
+}
+
+// LoadEnd ends a load and returns how long it took. An empty id means the load
+// that began last.
+func (t *Tracker) LoadEnd(now time.Time, participant string, epoch uint64, id string, failed bool) (EndedLoad, error) {
+	s := t.current(participant, epoch)
+	if s == nil {
+		return EndedLoad{}, errReplaced
+	}
+	s.hearPage(now)
+	s.expireLoads(now)
+	l := s.load(id)
+	if l == nil {
+		t.settle(now, s, protocol.ReasonEvidence)
+		return EndedLoad{}, s.unknownLoad(id)
+	}
+	ended := EndedLoad{ID: l.ID, Phase: l.Phase, Took: now.Sub(l.start)}
+	s.endLoad(now, l.ID)
+	reason := protocol.ReasonLoadEnded
+	if failed {
+		reason = protocol.ReasonLoadFailed
+	}
+	t.settle(now, s, reason)
+	return ended, nil
+}
+
+// Next is when Advance is due, if ever.
+func (t *Tracker) Next() (time.Time, bool) {
+	if len(t.due) == 0 {
+		return time.Time{}, false
+	}
+	return t.due[0].deadline, true
+}
+
+// Advance judges every deadline up to now.
+func (t *Tracker) Advance(now time.Time) {
+	for len(t.due) > 0 && !t.due[0].deadline.After(now) {
+		s := t.due[0]
+		if s.attached && s.canProbe && !now.Before(s.probeAt(&t.policy)) {
+			s.probed = now
+			t.probes = append(t.probes, Probe{s.id, s.epoch})
+		}
+		t.settle(now, s, "")
+	}
+}
+
+// Take returns what happened since the last Take, in order.
+func (t *Tracker) Take() ([]Change, []Probe) {
+	c, p := t.changes, t.probes
+	t.changes, t.probes = nil, nil
+	return c, p
+}
+
+// current is the participant's seat if epoch is its open connection.
+func (t *Tracker) current(participant string, epoch uint64) *seat {
+	if s := t.seats[participant]; s != nil && s.attached && s.epoch == epoch {
+		return s
+	}
+	return nil
+}
+
+// settle derives a participant's presence from the facts, reports it if it is
+// another one, and schedules the next look. It is the only place where a
+// presence changes. Why is the cause, or empty if only time has passed.
+func (t *Tracker) settle(now time.Time, s *seat, why protocol.Reason) {
+	s.expireLoads(now)
+	to, byTime := s.judge(now, &t.policy)
+	if byTime != "" {
+		why = byTime
+	}
+	if s.ranOut && len(s.loads) == 0 && !s.away {
+		why = protocol.ReasonLeaseExpired
+	}
+	s.ranOut = false
+	if to == protocol.Gone {
+		t.end(now, s, why)
+		return
+	}
+	if to != s.presence {
+		t.report(now, s, to, why)
+	}
+	s.deadline = s.next(&t.policy)
+	if s.index < 0 {
+		heap.Push(&t.due, s)
+	} else {
+		heap.Fix(&t.due, s.index)
+	}
+}
+
+// settleAnew settles, and reports an update if the presence stayed the same
+// but what is known within it changed.
+func (t *Tracker) settleAnew(now time.Time, s *seat, why protocol.Reason) {
+	before := s.seq
+	t.settle(now, s, why)
+	if s.seq == before && s.presence != protocol.Active {
+		t.report(now, s, s.presence, why)
+	}
+}
+
+// end forgets a participant. It runs once for each seat, since afterwards the
+// seat cannot be found.
+func (t *Tracker) end(now time.Time, s *seat, why protocol.Reason) {
+	s.endAllLoads(now)
+	t.report(now, s, protocol.Gone, why)
+	delete(t.seats, s.id)
+	if s.index >= 0 {
+		heap.Remove(&t.due, s.index)
+	}
+}
+
+func (t *Tracker) report(now time.Time, s *seat, to protocol.Presence, why protocol.Reason) {
+	from := s.presence
+	if from != to {
+		s.presence, s.since = to, now
+	}
+	s.seq++
+	c := Change{
+		Participant: s.id, Group: s.group, Epoch: s.epoch, Seq: s.seq, At: now,
+		From: from, To: to, Reason: why, Connected: s.attached,
+		Deadline: s.stateDeadline(&t.policy),
+	}
+	if l := s.load(""); l != nil {
+		c.Phase, c.Expected = l.Phase, l.Expected
+	}
+	t.changes = append(t.changes, c)
+}
+
+// deadlines is a heap of seats by deadline, then by id so that what happens at
+// the same instant happens in a fixed order.
+type deadlines []*seat
+
+func (d deadlines) Len() int { return len(d) }
+func (d deadlines) Less(i, j int) bool {
+	if c := d[i].deadline.Compare(d[j].deadline); c != 0 {
+		return c < 0
+	}
+	return d[i].id < d[j].id
+}
+func (d deadlines) Swap(i, j int) {
+	d[i], d[j] = d[j], d[i]
+	d[i].index, d[j].index = i, j
+}
+func (d *deadlines) Push(x any) {
+	s := x.(*seat)
+	s.index = len(*d)
+	*d = append(*d, s)
+}
+func (d *deadlines) Pop() any {
+	old := *d
+	s := old[len(old)-1]
+	old[len(old)-1] = nil
+	*d = old[:len(old)-1]
+	s.index = -1
+	return s
+}
