@@ -31,6 +31,7 @@ type seat struct {
 
 	loads     []load        // open, in the order of their start
 	ended     []string      // ids of the latest ended ones, oldest first
+	ranOut    bool          // the last load ended by its lease; not settled yet
 	loadCount int           // granted so far
 	loadTime  time.Duration // spent loading, the open stretch not included
 	stretch   time.Time     // start of the open stretch of loading
