@@ -1,0 +1,36 @@
+package server
+
+import (
+	"io/fs"
+	"log/slog"
+	"time"
+
+	"initgrace/grace"
+	"initgrace/server/store"
+)
+
+// Config configures a Server. The zero value serves the embedded demo study
+// with the default policy and keeps sessions in memory only.
+type Config struct {
+	// Policy says how long each kind of silence is tolerated.
+	Policy grace.Policy
+	// PageInterval is how often the page is asked for a sign of life (the
+	// Engine.IO pingInterval). Default 2 s.
+	PageInterval time.Duration
+	// Site is served at /. Nil: the embedded demo study.
+	Site fs.FS
+	// Pyodide is the unpacked npm package pyodide, served at
+	// /pyodide/<version>/. Nil: the embedded, precompressed one.
+	Pyodide fs.FS
+	// Store keeps the sessions. Nil: an SQLite database in memory. The server
+	// closes it.
+	Store store.Store
+	// Origins are the allowed values of the Origin header besides the
+	// server's own host. "*" allows every origin.
+	Origins []string
+	// Logger defaults to slog.Default().
+	Logger *slog.Logger
+	// Observe, if set, is called for every presence change, in order, once
+	// it is stored. It must not block.
+	Observe func(grace.Change)
+}

@@ -1,0 +1,72 @@
+package socketio
+
+import (
+	"encoding/json"
+	"net/http"
+	"time"
+
+	"initgrace/grace/protocol"
+)
+
+// A Handler is told what happens on the connections of a Server. For one
+// connection the calls come one after the other, in this order: Authorize
+// once, Connected once if it was admitted, then Event, PagePong and
+// BrowserPong, then Disconnected exactly once. A panic in a call is logged and
+// closes that connection; the process lives.
+type Handler interface {
+	// Authorize admits a client by returning nil; otherwise the client
+	// receives a connect_error that carries the refusal as its data.
+	Authorize(c *Conn, h Handshake) *protocol.Error
+	// Connected may emit: the client has been told that it is connected
+	// before anything emitted here reaches it.
+	Connected(c *Conn)
+	// Event hands over one event. It must not keep the connection waiting for
+	// long: the next event is read when it returns. e's bytes are the callee's.
+	Event(c *Conn, e Event)
+	// PagePong reports an Engine.IO pong: the code that owns the client's
+	// socket ran.
+	PagePong(c *Conn)
+	// BrowserPong reports a WebSocket protocol pong that answers Conn.Probe.
+	BrowserPong(c *Conn, roundTrip time.Duration)
+	// Disconnected reports the end of a connection that was Connected.
+	Disconnected(c *Conn, why Cause)
+}
+
+// Handshake is what is known of a client that asks to be admitted.
+type Handshake struct {
+	Auth       json.RawMessage // the CONNECT packet's object; nil when absent
+	RemoteAddr string          // address without port, behind trusted proxies the client's
+	Header     http.Header
+	Transport  string // "websocket" or "polling"
+}
+
+// Event is one event of a client.
+type Event struct {
+	Name  string
+	Args  []json.RawMessage // without the name
+	AckID uint64
+	Ack   bool // the client asked for an acknowledgement: Conn.Ack(AckID, …)
+}
+
+// Cause says how a connection ended.
+type Cause struct {
+	Kind   CauseKind
+	Detail string // for the log: the close code, the refusal, the module's words
+}
+
+// CauseKind groups the ends by what they say about the participant.
+type CauseKind int
+
+const (
+	// Lost: reset, FIN without a close frame, write timeout, ping ceiling.
+	Lost CauseKind = iota
+	// BrowserClosed: the browser sent a close frame by itself (1000, 1001,
+	// 1005): tab closed, navigated away, crashed, refreshed.
+	BrowserClosed
+	// ClientLeft: the client disconnected the namespace (Socket.IO 41).
+	ClientLeft
+	// Refused: the guard closed it; Detail says for what.
+	Refused
+	// ServerClosed: Conn.Close was called.
+	ServerClosed
+)
