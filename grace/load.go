@@ -69,7 +69,7 @@ func (t *Tracker) grant(now time.Time, s *seat, r LoadRequest) (*load, error) {
 	if r.ID == "" {
 		l.ID, l.anonymous = "load-"+strconv.Itoa(s.loadCount), true
 	}
-	return s.openLoad(now, l), nil
+	return s.openLoad(l), nil
 }
 
 func (t *Tracker) budgetLeft(now time.Time, s *seat) time.Duration {
@@ -103,9 +103,9 @@ func (s *seat) load(id string) *load {
 	return nil
 }
 
-func (s *seat) openLoad(now time.Time, l load) *load {
+func (s *seat) openLoad(l load) *load {
 	if len(s.loads) == 0 {
-		s.stretch = now
+		s.stretch = l.start
 	}
 	s.loads = append(s.loads, l)
 	return &s.loads[len(s.loads)-1]

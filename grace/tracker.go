@@ -166,7 +166,7 @@ func (t *Tracker) Restore(now time.Time, snap Snapshot) {
 		loadCount: snap.LoadCount, loadTime: snap.LoadTime, heard: now, pageHeard: now,
 	}
 	for _, l := range snap.Loads {
-		s.openLoad(now, load{
+		s.openLoad(load{
 			LoadRequest: l.LoadRequest,
 			start:       now.Add(-l.Elapsed),
 			deadline:    now.Add(l.Remaining),
@@ -319,6 +319,13 @@ func (t *Tracker) LoadEnd(now time.Time, participant string, epoch uint64, id st
 	}
 	t.settle(now, s, reason)
 	return ended, nil
+}
+
+// SetGroup names the group that the participant's changes are reported with.
+func (t *Tracker) SetGroup(participant, group string) {
+	if s := t.seats[participant]; s != nil {
+		s.group = group
+	}
 }
 
 // Next is when Advance is due, if ever.
