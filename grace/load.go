@@ -30,6 +30,11 @@ type EndedLoad struct {
 	Took      time.Duration
 }
 
+// means says whether a request is about an open load.
+func (r *LoadRequest) means(l *load) bool {
+	return r.ID == l.ID || r.ID == "" && l.anonymous
+}
+
 // load is one open load. Its anonymous flag marks an id that we chose.
 type load struct {
 	LoadRequest
@@ -51,8 +56,10 @@ var (
 // grant opens a load, or finds the one that is already open.
 func (t *Tracker) grant(now time.Time, s *seat, r LoadRequest) (*load, error) {
 	s.expireLoads(now)
-	if l := s.repeated(r.ID); l != nil {
-		return l, nil
+	for i := range s.loads {
+		if l := &s.loads[i]; r.means(l) {
+			return l, nil
+		}
 	}
 	if r.ID != "" && slices.Contains(s.ended, r.ID) {
 		return nil, errEnded
@@ -67,7 +74,7 @@ func (t *Tracker) grant(now time.Time, s *seat, r LoadRequest) (*load, error) {
 	s.loadCount++
 	l := load{LoadRequest: r, start: now, deadline: now.Add(min(t.policy.lease(r.Expected), left))}
 	if r.ID == "" {
-		l.ID, l.anonymous = "load-"+strconv.Itoa(s.loadCount), true
+		l.ID, l.anonymous = s.freshID(), true
 	}
 	return s.openLoad(l), nil
 }
@@ -83,14 +90,14 @@ func (t *Tracker) budgetLeft(now time.Time, s *seat) time.Duration {
 	return t.policy.LoadBudget - used
 }
 
-// repeated is the open load that a LoadStart with this id repeats.
-func (s *seat) repeated(id string) *load {
-	for i := range s.loads {
-		if l := &s.loads[i]; l.ID == id || id == "" && l.anonymous {
-			return l
+// freshID is an id that the client has not used itself.
+func (s *seat) freshID() string {
+	for n := s.loadCount; ; n++ {
+		id := "load-" + strconv.Itoa(n)
+		if s.load(id) == nil && !slices.Contains(s.ended, id) {
+			return id
 		}
 	}
-	return nil
 }
 
 // load is the open load of that id; the one that began last if id is empty.
@@ -107,6 +114,7 @@ func (s *seat) openLoad(l load) *load {
 	if len(s.loads) == 0 {
 		s.stretch = l.start
 	}
+	s.ranOut = false
 	s.loads = append(s.loads, l)
 	return &s.loads[len(s.loads)-1]
 }
@@ -121,15 +129,16 @@ func (s *seat) endAllLoads(at time.Time) {
 
 func (s *seat) endLoadsExcept(at time.Time, still []LoadRequest) {
 	s.endLoads(at, func(l *load) bool {
-		return !slices.ContainsFunc(still, func(r LoadRequest) bool { return r.ID == l.ID })
+		return !slices.ContainsFunc(still, func(r LoadRequest) bool { return r.means(l) })
 	})
 }
 
 // expireLoads ends the loads whose lease has run out.
 func (s *seat) expireLoads(now time.Time) {
-	if len(s.loads) > 0 {
-		s.endLoads(earliest(now, s.leaseEnd()), func(l *load) bool { return !l.deadline.After(now) })
-		s.ranOut = len(s.loads) == 0
+	open := len(s.loads)
+	s.endLoads(earliest(now, s.leaseEnd()), func(l *load) bool { return !l.deadline.After(now) })
+	if len(s.loads) < open {
+		s.ranOut = true
 	}
 }
 
@@ -152,6 +161,7 @@ func (s *seat) endLoads(at time.Time, which func(*load) bool) {
 			kept = append(kept, l)
 			continue
 		}
+		s.ranOut = false
 		if s.ended = append(s.ended, l.ID); len(s.ended) > endedIDs {
 			s.ended = slices.Delete(s.ended, 0, len(s.ended)-endedIDs)
 		}

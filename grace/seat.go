@@ -31,12 +31,20 @@ type seat struct {
 
 	loads     []load        // open, in the order of their start
 	ended     []string      // ids of the latest ended ones, oldest first
-	ranOut    bool          // the last load ended by its lease; not settled yet
+	ranOut    bool          // what last happened to the loads: a lease ran out; not settled yet
 	loadCount int           // granted so far
 	loadTime  time.Duration // spent loading, the open stretch not included
 	stretch   time.Time     // start of the open stretch of loading
+	told      details       // by the last change
 	deadline  time.Time     // next look
 	index     int           // in Tracker.due, -1: not there
+}
+
+// details are what a Change tells of a presence beyond its name.
+type details struct {
+	phase    string
+	expected time.Duration
+	deadline time.Time
 }
 
 // connected resets what belongs to a connection.
@@ -47,17 +55,18 @@ func (s *seat) connected(now time.Time, canProbe bool) {
 }
 
 // hear records evidence of any kind. Silence of everything is not silence of
-// the page: after it the page gets its full time again.
-func (s *seat) hear(now time.Time) {
-	s.heard = now
-	if s.away {
-		s.away = false
+// the page: after it the page gets its full time again, also when nobody looked
+// while it lasted. Or else a late look would be harsher than a punctual one.
+func (s *seat) hear(now time.Time, p *Policy) {
+	if s.away || !now.Before(s.silentAt(p)) {
 		s.pageHeard = now
 	}
+	s.away = false
+	s.heard = now
 }
 
-func (s *seat) hearPage(now time.Time) {
-	s.hear(now)
+func (s *seat) hearPage(now time.Time, p *Policy) {
+	s.hear(now, p)
 	s.pageHeard = now
 }
 
@@ -84,6 +93,9 @@ func (s *seat) judge(now time.Time, p *Policy) (protocol.Presence, protocol.Reas
 	var why protocol.Reason
 	if !s.away && !now.Before(s.silentAt(p)) {
 		why = protocol.ReasonSilence
+		if s.hidden {
+			why = protocol.ReasonPageHide
+		}
 		s.goAway(now, p, why)
 	}
 	switch {
@@ -108,9 +120,10 @@ func (s *seat) onlyBrowser(p *Policy) bool {
 }
 
 // silentAt is when the lack of any evidence makes the participant away. Where
-// the browser cannot be asked, silence during a lease proves nothing.
+// the browser cannot be asked, silence during a lease proves nothing, unless a
+// beat was the last to be heard.
 func (s *seat) silentAt(p *Policy) time.Time {
-	if s.canProbe || s.beatHeard.After(s.pageHeard) {
+	if s.canProbe || !s.beatHeard.Before(s.pageHeard) {
 		return s.heard.Add(p.SilenceTimeout)
 	}
 	return latest(s.heard.Add(p.PageTimeout), s.leaseEnd())
@@ -138,6 +151,14 @@ func (s *seat) stateDeadline(p *Policy) time.Time {
 		return s.leaseEnd()
 	}
 	return time.Time{}
+}
+
+func (s *seat) details(p *Policy) details {
+	d := details{deadline: s.stateDeadline(p)}
+	if l := s.load(""); l != nil {
+		d.phase, d.expected = l.Phase, l.Expected
+	}
+	return d
 }
 
 // next is when the seat must be looked at again.

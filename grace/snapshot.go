@@ -7,24 +7,27 @@ import (
 )
 
 // A Snapshot is what must be stored of a participant, so that another process
-// can hold the seat. Durations count from the moment of the snapshot.
+// can hold the seat. Elapsed and Remaining count from the moment of the
+// snapshot; who restores later corrects them by the time that has passed.
 type Snapshot struct {
 	Participant string
 	Group       string
 	PageID      string
 	Epoch, Seq  uint64
 	Presence    protocol.Presence
+	Reason      protocol.Reason // why Presence is away; empty otherwise
 	Since       time.Time
 	Deadline    time.Time // when Presence ends by itself; zero for active and gone
 	Connected   bool
 	Phase       string
 	Expected    time.Duration
-	Loads       []SnapshotLoad
+	Loads       []SnapshotLoad // open, in the order of their start
 	LoadCount   int
-	LoadTime    time.Duration // spent loading, up to the snapshot
+	LoadTime    time.Duration // spent loading before the first of Loads began
 }
 
-// SnapshotLoad is one open load of a Snapshot.
+// SnapshotLoad is one open load of a Snapshot. Its lease has run out if
+// nothing remains; it is then kept as ended.
 type SnapshotLoad struct {
 	LoadRequest
 	Anonymous          bool
@@ -37,22 +40,24 @@ func (t *Tracker) Snapshot(now time.Time, participant string) (Snapshot, bool) {
 	if s == nil {
 		return Snapshot{}, false
 	}
+	d := s.details(&t.policy)
 	snap := Snapshot{
 		Participant: s.id, Group: s.group, PageID: s.page, Epoch: s.epoch, Seq: s.seq,
-		Presence: s.presence, Since: s.since, Deadline: s.stateDeadline(&t.policy), Connected: s.attached,
+		Presence: s.presence, Since: s.since, Connected: s.attached,
+		Deadline: d.deadline, Phase: d.phase, Expected: d.expected,
 		LoadCount: s.loadCount, LoadTime: s.loadTime,
 	}
+	if s.away {
+		snap.Reason = s.why
+	}
 	if len(s.loads) > 0 {
-		snap.LoadTime += now.Sub(s.stretch)
+		snap.LoadTime += s.loads[0].start.Sub(s.stretch)
 	}
 	for _, l := range s.loads {
 		snap.Loads = append(snap.Loads, SnapshotLoad{
 			LoadRequest: l.LoadRequest, Anonymous: l.anonymous,
 			Elapsed: now.Sub(l.start), Remaining: l.deadline.Sub(now),
 		})
-	}
-	if l := s.load(""); l != nil {
-		snap.Phase, snap.Expected = l.Phase, l.Expected
 	}
 	return snap, true
 }

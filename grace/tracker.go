@@ -128,6 +128,7 @@ func (t *Tracker) Attach(now time.Time, a Attachment) Attached {
 		res.Replaced = s.epoch
 	}
 	samePage := known && a.PageID != "" && a.PageID == s.page
+	s.expireLoads(now)
 	s.epoch++
 	res.Epoch = s.epoch
 	s.page = a.PageID
@@ -155,7 +156,8 @@ func (t *Tracker) Attach(now time.Time, a Attachment) Attached {
 	return res
 }
 
-// Restore puts back a participant of an earlier process: away, with a hold.
+// Restore puts back a participant of an earlier process: away, with a hold. A
+// page that had ended before the restart is not held longer for it.
 func (t *Tracker) Restore(now time.Time, snap Snapshot) {
 	if _, ok := t.seats[snap.Participant]; ok || snap.Presence == protocol.Gone {
 		return
@@ -174,7 +176,11 @@ func (t *Tracker) Restore(now time.Time, snap Snapshot) {
 		})
 	}
 	t.seats[s.id] = s
-	s.goAway(now, &t.policy, protocol.ReasonRestart)
+	why := protocol.ReasonRestart
+	if snap.Presence == protocol.Away && pageEnded(snap.Reason) {
+		why = snap.Reason
+	}
+	s.goAway(now, &t.policy, why)
 	t.settle(now, s, protocol.ReasonRestart)
 }
 
@@ -184,7 +190,7 @@ func (t *Tracker) Heard(now time.Time, participant string, epoch uint64, e Evide
 	if s == nil {
 		return
 	}
-	s.hear(now)
+	s.hear(now, &t.policy)
 	if e == Page {
 		s.pageHeard = now
 	}
@@ -198,7 +204,7 @@ func (t *Tracker) Beat(now time.Time, participant string, epoch uint64, pageSile
 	if s == nil {
 		return
 	}
-	s.hear(now)
+	s.hear(now, &t.policy)
 	s.beatHeard = now
 	if at := now.Add(-max(pageSilent, 0)); at.After(s.pageHeard) {
 		s.pageHeard = at
@@ -206,11 +212,11 @@ func (t *Tracker) Beat(now time.Time, participant string, epoch uint64, pageSile
 	t.settle(now, s, protocol.ReasonEvidence)
 }
 
-// PageHide records that the page said it is being left. What follows the
-// socket's close is then a LeaveTimeout, however the socket closes.
+// PageHide records that the page said it is being left. When its connection
+// closes or falls silent, in whatever way, what follows is a LeaveTimeout.
 func (t *Tracker) PageHide(now time.Time, participant string, epoch uint64) {
 	if s := t.current(participant, epoch); s != nil {
-		s.hear(now)
+		s.hear(now, &t.policy)
 		s.hidden = true
 		t.settle(now, s, protocol.ReasonEvidence)
 	}
@@ -227,12 +233,15 @@ func (t *Tracker) Close(now time.Time, participant string, epoch uint64, why pro
 		why = protocol.ReasonPageHide
 	}
 	s.attached = false
-	if s.away && !pageEnded(why) {
-		t.settle(now, s, why) // already held for this; the hold is not prolonged
+	if s.away && (pageEnded(s.why) || !pageEnded(why)) {
+		t.settle(now, s, why) // already held for this or for more; the hold is not prolonged
 		return
 	}
+	before := s.seq
 	s.goAway(now, &t.policy, why)
-	t.settleAnew(now, s, why)
+	if t.settle(now, s, why); s.seq == before { // away as before, with another hold
+		t.report(now, s, s.presence, why)
+	}
 }
 
 // End gives up a seat at once. It reports whether there was one.
@@ -252,9 +261,13 @@ func (t *Tracker) LoadStart(now time.Time, participant string, epoch uint64, r L
 	if s == nil {
 		return Lease{}, errReplaced
 	}
-	s.hearPage(now)
+	s.hearPage(now, &t.policy)
+	before, reason := s.loadCount, protocol.ReasonEvidence
 	l, err := t.grant(now, s, r)
-	t.settle(now, s, protocol.ReasonLoadStarted)
+	if s.loadCount > before {
+		reason = protocol.ReasonLoadStarted
+	}
+	t.settle(now, s, reason)
 	if err != nil {
 		return Lease{}, err
 	}
@@ -268,32 +281,31 @@ func (t *Tracker) LoadProgress(now time.Time, participant string, epoch uint64, 
 	if s == nil {
 		return Lease{}, errReplaced
 	}
-	s.hearPage(now)
+	s.hearPage(now, &t.policy)
 	s.expireLoads(now)
 	l := s.load(r.ID)
 	if l == nil {
 		t.settle(now, s, protocol.ReasonEvidence)
 		return Lease{}, s.unknownLoad(r.ID)
 	}
-	changed := false
+	reason := protocol.ReasonEvidence
 	if r.Phase != "" && r.Phase != l.Phase {
-		l.Phase, changed = r.Phase, true
+		l.Phase, reason = r.Phase, protocol.ReasonLoadProgress
 	}
 	if r.Expected > 0 {
 		limit := earliest(l.start.Add(t.policy.LoadCap), now.Add(t.budgetLeft(now, s)))
 		if d := earliest(now.Add(t.policy.lease(r.Expected)), limit); d.After(l.deadline) {
-			l.deadline, changed = d, true
+			l.deadline, reason = d, protocol.ReasonLoadProgress
 		}
-		if l.Expected != now.Sub(l.start)+r.Expected {
-			l.Expected, changed = now.Sub(l.start)+r.Expected, true
+		if e := now.Sub(l.start) + r.Expected; e != l.Expected {
+			l.Expected, reason = e, protocol.ReasonLoadProgress
 		}
 	}
 	lease := Lease{ID: l.ID, Start: l.start, Deadline: l.deadline, Cap: l.start.Add(t.policy.LoadCap)}
-	if changed {
-		t.settleAnew(now, s, protocol.ReasonLoadProgress)
-	} else {
-		t.settle(now, s, protocol.ReasonEvidence)
+	if reason == protocol.ReasonLoadProgress {
+		s.ranOut = false
 	}
+	t.settle(now, s, reason)
 	return lease, nil
 }
 
@@ -304,7 +316,7 @@ func (t *Tracker) LoadEnd(now time.Time, participant string, epoch uint64, id st
 	if s == nil {
 		return EndedLoad{}, errReplaced
 	}
-	s.hearPage(now)
+	s.hearPage(now, &t.policy)
 	s.expireLoads(now)
 	l := s.load(id)
 	if l == nil {
@@ -364,15 +376,16 @@ func (t *Tracker) current(participant string, epoch uint64) *seat {
 }
 
 // settle derives a participant's presence from the facts, reports it if it is
-// another one, and schedules the next look. It is the only place where a
-// presence changes. Why is the cause, or empty if only time has passed.
+// another one, or if a load's details are others, and schedules the next look.
+// It is the only place where a presence changes. Why is the cause, or empty if
+// only time has passed.
 func (t *Tracker) settle(now time.Time, s *seat, why protocol.Reason) {
 	s.expireLoads(now)
 	to, byTime := s.judge(now, &t.policy)
 	if byTime != "" {
 		why = byTime
 	}
-	if s.ranOut && len(s.loads) == 0 && !s.away {
+	if s.ranOut && s.presence == protocol.Loading && !s.away {
 		why = protocol.ReasonLeaseExpired
 	}
 	s.ranOut = false
@@ -380,7 +393,7 @@ func (t *Tracker) settle(now time.Time, s *seat, why protocol.Reason) {
 		t.end(now, s, why)
 		return
 	}
-	if to != s.presence {
+	if to != s.presence || to == protocol.Loading && s.details(&t.policy) != s.told {
 		t.report(now, s, to, why)
 	}
 	s.deadline = s.next(&t.policy)
@@ -388,16 +401,6 @@ func (t *Tracker) settle(now time.Time, s *seat, why protocol.Reason) {
 		heap.Push(&t.due, s)
 	} else {
 		heap.Fix(&t.due, s.index)
-	}
-}
-
-// settleAnew settles, and reports an update if the presence stayed the same
-// but what is known within it changed.
-func (t *Tracker) settleAnew(now time.Time, s *seat, why protocol.Reason) {
-	before := s.seq
-	t.settle(now, s, why)
-	if s.seq == before && s.presence != protocol.Active {
-		t.report(now, s, s.presence, why)
 	}
 }
 
@@ -418,15 +421,12 @@ func (t *Tracker) report(now time.Time, s *seat, to protocol.Presence, why proto
 		s.presence, s.since = to, now
 	}
 	s.seq++
-	c := Change{
+	s.told = s.details(&t.policy)
+	t.changes = append(t.changes, Change{
 		Participant: s.id, Group: s.group, Epoch: s.epoch, Seq: s.seq, At: now,
 		From: from, To: to, Reason: why, Connected: s.attached,
-		Deadline: s.stateDeadline(&t.policy),
-	}
-	if l := s.load(""); l != nil {
-		c.Phase, c.Expected = l.Phase, l.Expected
-	}
-	t.changes = append(t.changes, c)
+		Phase: s.told.phase, Expected: s.told.expected, Deadline: s.told.deadline,
+	})
 }
 
 // deadlines is a heap of seats by deadline, then by id so that what happens at
