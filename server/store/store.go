@@ -5,10 +5,15 @@ package store
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"initgrace/grace/protocol"
 )
+
+// ErrCorrupt is wrapped by the errors about a session that is stored but
+// cannot be read: edited by hand, or damaged.
+var ErrCorrupt = errors.New("the stored session is damaged")
 
 // A Session is what is kept for a participant. It is never forgotten: a
 // participant who comes back after the seat was given up finds its State.
@@ -31,14 +36,15 @@ type Session struct {
 	Updated     time.Time
 }
 
-// A Load is one open load: the server's promise that survives the server.
+// A Load is one open load: the server's promise that survives the server. Its
+// JSON is the form in which every implementation stores it.
 type Load struct {
-	ID         string        `json:"id"`
-	Phase      string        `json:"phase,omitempty"`
-	Expected   time.Duration `json:"expected_ns,omitempty"`
-	Anonymous  bool          `json:"anonymous,omitempty"` // the id was chosen by the server
-	StartedAt  time.Time     `json:"started_at"`
-	DeadlineAt time.Time     `json:"deadline_at"`
+	ID         string
+	Phase      string
+	Expected   time.Duration
+	Anonymous  bool // the id was chosen by the server
+	StartedAt  time.Time
+	DeadlineAt time.Time
 }
 
 // Totals sum up a session for the analysis.
@@ -53,17 +59,31 @@ type Totals struct {
 	LongestBlock time.Duration // as the page measured it
 }
 
-// A Store is safe for concurrent use. Times come back in UTC with at least
-// millisecond precision.
+// A Store is safe for concurrent use. What Put was given comes back, except
+// that
+//   - times come back in UTC, times and durations with millisecond precision;
+//   - bytes that are not UTF-8 come back as U+FFFD, so that one participant
+//     cannot make the data file unreadable for R or pandas;
+//   - empty loads and JSON values come back as nil.
 type Store interface {
-	// Session returns the participant's session, or false.
+	// Session returns the participant's session, or false. The error wraps
+	// ErrCorrupt if there is one that cannot be read.
 	Session(ctx context.Context, participant string) (Session, bool, error)
-	// Seated calls f for every session whose presence is not gone.
+	// Seated calls f for every session whose presence is not gone, in no
+	// particular order. f may use the store. An error of f ends the walk and
+	// is returned. Damaged sessions are passed over, so that they do not keep
+	// the others out; the error returned at the end then wraps ErrCorrupt once
+	// for each of them.
 	Seated(ctx context.Context, f func(Session) error) error
-	// Put stores all sessions or none of them, replacing earlier versions.
-	// When it returns nil they survive the death of the process.
+	// Put stores all sessions or none of them, replacing earlier versions; if
+	// it names a participant twice the later one wins. When it returns nil
+	// they survive the death of the process; when it returns an error nothing
+	// was stored. A participant without a name, JSON that is not JSON, and
+	// counters above 1<<63 - 1 are refused.
 	Put(ctx context.Context, sessions []Session) error
 	// Secret returns the store's random 32 bytes, made on first use.
 	Secret(ctx context.Context) ([]byte, error)
+	// Close releases the store; the second call does nothing. Every other
+	// call fails afterwards.
 	Close() error
 }

@@ -1,0 +1,27 @@
+package server
+
+import (
+	"testing"
+	"time"
+)
+
+func TestClockStandsStillWhileTheProcessDoesNotRun(t *testing.T) {
+	start := time.Now()
+	at := func(d time.Duration) time.Time { return start.Add(d) }
+	var c clock
+	for _, step := range []struct {
+		real, now, stalled time.Duration
+	}{
+		{real: 0, now: 0},
+		{real: 250 * time.Millisecond, now: 250 * time.Millisecond},
+		{real: 1500 * time.Millisecond, now: 1500 * time.Millisecond}, // late by the slack, exactly: no stall
+		{real: 31500 * time.Millisecond, now: 1750 * time.Millisecond, stalled: 29750 * time.Millisecond},
+		{real: 31600 * time.Millisecond, now: 1850 * time.Millisecond},
+		{real: 33600 * time.Millisecond, now: 2100 * time.Millisecond, stalled: 1750 * time.Millisecond},
+	} {
+		now, stalled := c.read(at(step.real))
+		if !now.Equal(at(step.now)) || stalled != step.stalled {
+			t.Fatalf("at %v: policy time %v, stalled %v; want %v, %v", step.real, now.Sub(start), stalled, step.now, step.stalled)
+		}
+	}
+}

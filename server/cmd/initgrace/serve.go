@@ -1,0 +1,98 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"time"
+
+	"initgrace/server"
+	"initgrace/server/store/sqlite"
+)
+
+type serve struct {
+	Addr       string     `default:"127.0.0.1:8080" placeholder:"HOST:PORT" help:"Address to listen on."`
+	Site       string     `placeholder:"DIR" help:"Folder of the study's pages, served at / (default: the demo study)."`
+	Pyodide    string     `placeholder:"DIR" help:"Folder of the npm package pyodide (default: the embedded one)."`
+	DB         string     `name:"db" placeholder:"FILE" help:"SQLite file of the sessions (default: in memory, lost at exit)."`
+	Config     string     `placeholder:"FILE" help:"YAML file with the policy."`
+	Origin     []string   `placeholder:"ORIGIN" help:"Allowed Origin besides the server's own host, such as https://lab.example; * allows all. May be given several times."`
+	AdminToken string     `placeholder:"TOKEN" help:"Token of the administration pages (default: they are off)."`
+	LogLevel   slog.Level `default:"info" placeholder:"LEVEL" help:"debug, info, warn or error."`
+}
+
+// shutdownTimeout is how long an orderly end may take.
+const shutdownTimeout = 10 * time.Second
+
+func (s serve) Run(ctx context.Context, c console) error {
+	log := slog.New(slog.NewTextHandler(c.stderr, &slog.HandlerOptions{Level: s.LogLevel}))
+	cfg := server.Config{Origins: s.Origin, Logger: log}
+	if err := readConfig(s.Config, &cfg); err != nil {
+		return err
+	}
+	var err error
+	if cfg.Site, err = folder("--site", s.Site); err != nil {
+		return err
+	}
+	if cfg.Pyodide, err = folder("--pyodide", s.Pyodide); err != nil {
+		return err
+	}
+	if cfg.Store, err = sqlite.Open(s.DB, nil); err != nil {
+		return fmt.Errorf("--db: %w", err)
+	}
+	listener, err := net.Listen("tcp", s.Addr)
+	if err != nil {
+		return errors.Join(fmt.Errorf("--addr: %w", err), cfg.Store.Close())
+	}
+	srv, err := server.New(cfg) // closes the store
+	if err != nil {
+		return errors.Join(err, listener.Close())
+	}
+	web := &http.Server{
+		Handler: srv, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
+		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
+	failed := make(chan error, 1)
+	go func() { failed <- web.Serve(listener) }()
+	fmt.Fprintf(c.stdout, "initgrace serves http://%s/\n", listener.Addr())
+
+	select {
+	case err = <-failed:
+	case <-ctx.Done():
+		log.Info("shutting down")
+	}
+	ending, cancel := context.WithTimeout(context.Background(), shutdownTimeout)
+	defer cancel()
+	if err == nil {
+		listener.Close() // no new ones; the open ones are told to come back
+	}
+	err = errors.Join(err, srv.Close(ending), web.Shutdown(ending))
+	return err
+}
+
+// folder opens a folder that is given by a flag; nil if it is not.
+func folder(flag, path string) (fs.FS, error) {
+	if path == "" {
+		return nil, nil
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", flag, err)
+	}
+	if !info.IsDir() {
+		return nil, fmt.Errorf("%s: %s is not a folder", flag, path)
+	}
+	root, err := os.OpenRoot(path) // symbolic links cannot lead out of it
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", flag, err)
+	}
+	if _, err := fs.ReadDir(root.FS(), "."); err != nil {
+		return nil, fmt.Errorf("%s: %w", flag, err)
+	}
+	return root.FS(), nil
+}

@@ -1,0 +1,381 @@
+package server
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"initgrace/grace"
+	"initgrace/grace/protocol"
+	"initgrace/server/groups"
+	"initgrace/server/socketio"
+)
+
+// action is a decoded event, ready to run on the loop. Its reply is what the
+// client's ack receives.
+type action func(l *loop, now time.Time, p *peer) (reply any, refused *protocol.Error)
+
+// decoders lists every event that a client may send.
+var decoders = map[string]func(json.RawMessage) (action, *protocol.Error){
+	protocol.EventLoadStart:    decodeLoadStart,
+	protocol.EventLoadProgress: decodeLoadProgress,
+	protocol.EventLoadComplete: decodeLoadComplete,
+	protocol.EventStateSave:    decodeStateSave,
+	protocol.EventJoin:         decodeJoin,
+	protocol.EventSend:         decodeSend,
+	protocol.EventPing:         decodePing,
+	protocol.EventPageHide:     decodePageHide,
+}
+
+// decode validates an event before it reaches the loop.
+func decode(event string, payload json.RawMessage) (action, *protocol.Error) {
+	d, ok := decoders[event]
+	if !ok {
+		return nil, protocol.NewError(protocol.CodeUnknownEvent, fmt.Sprintf("there is no event %.40q", event))
+	}
+	return d(payload)
+}
+
+// handle runs an event. Whatever it says, it is a sign of life of the page.
+func (l *loop) handle(now time.Time, p *peer, e socketio.Event, act action, refused *protocol.Error, received time.Time) {
+	var reply any
+	switch m := l.members[p.participant]; {
+	case m == nil || m.peer != p:
+		refused = protocol.NewError(protocol.CodeReplaced, "this connection is no longer the participant's")
+	case refused != nil:
+		l.tracker.Heard(now, p.participant, p.epoch, grace.Page)
+	default:
+		l.tracker.Heard(now, p.participant, p.epoch, p.evidence(e.Name))
+		reply, refused = act(l, now, p)
+	}
+	l.publish(now)
+	if refused != nil {
+		l.log.Debug("refused", "participant", p.participant, "event", e.Name, "code", refused.Code, "message", refused.Message)
+	}
+	if !e.Ack {
+		return
+	}
+	l.then(func(err error) {
+		switch {
+		case refused != nil:
+			reply = refused
+		case err != nil:
+			reply = protocol.NewError(protocol.CodeStore, "the server could not store this; try again")
+		default:
+			if a, ok := reply.(*protocol.LoadAck); ok {
+				a.ServerMS = time.Since(received).Milliseconds()
+			}
+		}
+		p.conn.Ack(e.AckID, reply)
+	})
+}
+
+// evidence says whose sign of life an event is. A worker measures latency by
+// itself; everything else it sends because the page said so.
+func (p *peer) evidence(event string) grace.Evidence {
+	if p.worker && event == protocol.EventPing {
+		return grace.Browser
+	}
+	return grace.Page
+}
+
+// into decodes a payload; absent and null mean an empty object, since a plain
+// client may send nothing at all.
+func into[T any](payload json.RawMessage) (v T, refused *protocol.Error) {
+	if len(payload) == 0 || bytes.Equal(payload, []byte("null")) {
+		return v, nil
+	}
+	if payload[0] != '{' {
+		return v, invalid("the payload must be an object")
+	}
+	if err := json.Unmarshal(payload, &v); err != nil {
+		return v, invalid(jsonProblem(err))
+	}
+	return v, nil
+}
+
+// jsonProblem says what is wrong without Go's names in it.
+func jsonProblem(err error) string {
+	var t *json.UnmarshalTypeError
+	if errors.As(err, &t) {
+		return fmt.Sprintf("%s must not be a %s", strings.ToLower(t.Field), t.Value)
+	}
+	return "not valid JSON"
+}
+
+func decodeLoadStart(payload json.RawMessage) (action, *protocol.Error) {
+	v, refused := into[protocol.LoadStart](payload)
+	if refused != nil {
+		return nil, refused
+	}
+	r, refused := loadRequest(v.ID, v.Phase, v.ExpectedMS)
+	if refused != nil {
+		return nil, refused
+	}
+	return func(l *loop, now time.Time, p *peer) (any, *protocol.Error) {
+		lease, err := l.tracker.LoadStart(now, p.participant, p.epoch, r)
+		if err != nil {
+			return nil, refusal(err)
+		}
+		return &protocol.LoadAck{
+			OK: true, ID: lease.ID, LeaseMS: lease.Deadline.Sub(now).Milliseconds(),
+			CapMS: lease.Cap.Sub(lease.Start).Milliseconds(),
+		}, nil
+	}, nil
+}
+
+func decodeLoadProgress(payload json.RawMessage) (action, *protocol.Error) {
+	v, refused := into[protocol.LoadProgress](payload)
+	if refused != nil {
+		return nil, refused
+	}
+	r, refused := loadRequest(v.ID, v.Phase, v.ExpectedMS)
+	if refused != nil {
+		return nil, refused
+	}
+	if v.Fraction < 0 || v.Fraction > 1 {
+		return nil, invalid("fraction must be from 0 to 1")
+	}
+	return func(l *loop, now time.Time, p *peer) (any, *protocol.Error) {
+		lease, err := l.tracker.LoadProgress(now, p.participant, p.epoch, r)
+		if err != nil {
+			return nil, refusal(err)
+		}
+		return &protocol.LoadAck{
+			OK: true, ID: lease.ID, LeaseMS: lease.Deadline.Sub(now).Milliseconds(),
+			CapMS: lease.Cap.Sub(lease.Start).Milliseconds(),
+		}, nil
+	}, nil
+}
+
+func decodeLoadComplete(payload json.RawMessage) (action, *protocol.Error) {
+	v, refused := into[protocol.LoadComplete](payload)
+	if refused != nil {
+		return nil, refused
+	}
+	if len(v.ID) > maxLoadID || len(v.Reason) > maxReason {
+		return nil, invalid("id or reason is too long")
+	}
+	if _, refused = milliseconds("blocked_ms", v.BlockedMS); refused != nil {
+		return nil, refused
+	}
+	longest, refused := milliseconds("longest_block_ms", v.LongestBlockMS)
+	if refused != nil {
+		return nil, refused
+	}
+	return func(l *loop, now time.Time, p *peer) (any, *protocol.Error) {
+		ended, err := l.tracker.LoadEnd(now, p.participant, p.epoch, v.ID, v.Error)
+		if err != nil {
+			return nil, refusal(err)
+		}
+		m := l.members[p.participant]
+		t := &m.session.Totals
+		t.LongestBlock = max(t.LongestBlock, longest)
+		if v.Error {
+			t.LoadFailures++
+		}
+		l.mark(m)
+		l.log.Info("load ended", "participant", p.participant, "load", ended.ID, "took", ended.Took.Round(time.Millisecond),
+			"longest_block", longest, "failed", v.Error, "why", v.Reason)
+		return &protocol.CompleteAck{OK: true, DurationMS: ended.Took.Milliseconds()}, nil
+	}, nil
+}
+
+// maxState bounds what a session keeps for the study, in bytes of JSON.
+const maxState = 256 << 10
+
+func decodeStateSave(payload json.RawMessage) (action, *protocol.Error) {
+	v, refused := into[protocol.StateSave](payload)
+	switch {
+	case refused != nil:
+		return nil, refused
+	case len(payload) > maxState:
+		return nil, protocol.NewError(protocol.CodeTooLarge, fmt.Sprintf("state_save is over %d bytes", maxState))
+	}
+	return func(l *loop, now time.Time, p *peer) (any, *protocol.Error) {
+		m := l.members[p.participant]
+		s := &m.session
+		if v.Version != s.Version {
+			if v.Version+1 == s.Version && sameState(v.State, s.State) { // sent again: its ack was lost
+				return &protocol.StateSaved{OK: true, Version: s.Version}, nil
+			}
+			return nil, protocol.NewError(protocol.CodeStaleVersion,
+				fmt.Sprintf("version %d is not current, %d is: read session.state again", v.Version, s.Version))
+		}
+		s.State = v.State
+		s.Version++
+		l.mark(m)
+		return &protocol.StateSaved{OK: true, Version: s.Version}, nil
+	}, nil
+}
+
+func sameState(a, b protocol.State) bool {
+	return a.SceneID == b.SceneID && bytes.Equal(a.StagerState, b.StagerState) && bytes.Equal(a.Globals, b.Globals)
+}
+
+// maxGroup is the largest group that the wait room makes.
+const maxGroup = 100
+
+func decodeJoin(payload json.RawMessage) (action, *protocol.Error) {
+	v, refused := into[protocol.Join](payload)
+	if refused != nil {
+		return nil, refused
+	}
+	if v.Size == 0 {
+		v.Size = 2
+	}
+	if v.Size < 2 || v.Size > maxGroup {
+		return nil, invalid(fmt.Sprintf("size must be from 2 to %d", maxGroup))
+	}
+	return func(l *loop, now time.Time, p *peer) (any, *protocol.Error) {
+		if g := l.groups.Of(p.participant); g.Name != "" {
+			return nil, protocol.NewError(protocol.CodeInGroup, "the participant is in group "+g.Name+" already")
+		}
+		l.groups.Wait(p.participant, v.Size)
+		reply := l.waiting(v.Size)
+		l.match(now, v.Size)
+		return reply, nil
+	}, nil
+}
+
+// groupPrefix marks the groups that the wait room made: they end with their
+// first member, while a group that handshakes named is the study's own.
+const groupPrefix = "wait-"
+
+func madeHere(group string) bool { return strings.HasPrefix(group, groupPrefix) }
+
+// present says whether a participant can be given partners now. Who is loading
+// is there.
+func (l *loop) present(participant string) bool {
+	m := l.members[participant]
+	return m != nil && m.peer != nil && m.session.Presence != protocol.Away
+}
+
+func (l *loop) waiting(size int) *protocol.Waiting {
+	w := &protocol.Waiting{OK: true, Size: size}
+	for _, p := range l.groups.Waiting(size) {
+		if l.present(p) {
+			w.Present++
+		}
+	}
+	return w
+}
+
+// match makes the groups that can be made and tells the others how things
+// stand. It is called whenever that may have changed.
+func (l *loop) match(now time.Time, size int) {
+	if size == 0 {
+		return
+	}
+	for {
+		g, ok := l.groups.Match(size, l.present, func() string { return groupPrefix + uuid.NewString() })
+		if !ok {
+			break
+		}
+		l.begin(now, g)
+	}
+	w := l.waiting(size)
+	for _, p := range l.groups.Waiting(size) {
+		l.send(l.members[p], protocol.EventWaiting, protocol.EventWaiting, w)
+	}
+}
+
+// begin tells the members of a new group about it and about each other.
+func (l *loop) begin(now time.Time, g groups.Group) {
+	l.log.Info("group", "group", g.Name, "members", g.Members)
+	for _, p := range g.Members {
+		m := l.members[p]
+		m.session.Group = g.Name
+		l.mark(m)
+		l.tracker.SetGroup(p, g.Name)
+		l.send(m, "", protocol.EventGroupReady, protocol.GroupReady{Group: g.Name, Members: g.Members})
+		for _, partner := range l.groups.Partners(p) {
+			if snap, ok := l.tracker.Snapshot(now, partner); ok {
+				l.send(m, protocol.EventPartnerState+partner, protocol.EventPartnerState, partnerState(now, snap, ""))
+			}
+		}
+	}
+}
+
+// maxMessage bounds one group message, in bytes of JSON.
+const maxMessage = 16 << 10
+
+func decodeSend(payload json.RawMessage) (action, *protocol.Error) {
+	v, refused := into[protocol.Send](payload)
+	switch {
+	case refused != nil:
+		return nil, refused
+	case len(v.Data) == 0:
+		return nil, invalid("data is missing")
+	case len(v.Data) > maxMessage:
+		return nil, protocol.NewError(protocol.CodeTooLarge, fmt.Sprintf("data is over %d bytes", maxMessage))
+	}
+	return func(l *loop, now time.Time, p *peer) (any, *protocol.Error) {
+		partners := l.groups.Partners(p.participant)
+		if len(partners) == 0 {
+			return nil, protocol.NewError(protocol.CodeNotInGroup, "the participant has no partners")
+		}
+		m := l.members[p.participant]
+		m.session.Sent++
+		frame := l.encode(protocol.EventMessage, protocol.Message{From: p.participant, Seq: m.session.Sent, Data: v.Data})
+		for _, partner := range partners {
+			if pm := l.members[partner]; pm != nil && !l.sendFrame(pm, "", frame) {
+				l.log.Warn("a held message was dropped", "from", p.participant, "to", partner, "held_bytes", pm.held.Bytes())
+			}
+		}
+		return &protocol.Sent{OK: true, Seq: m.session.Sent}, nil
+	}, nil
+}
+
+// maxLatency bounds what a client may claim, in milliseconds.
+const maxLatency = 60_000
+
+func decodePing(payload json.RawMessage) (action, *protocol.Error) {
+	v, refused := into[protocol.Ping](payload)
+	if refused != nil {
+		return nil, refused
+	}
+	if v.LatencyMS < 0 || v.LatencyMS > maxLatency {
+		return nil, invalid(fmt.Sprintf("latency_ms must be from 0 to %d", maxLatency))
+	}
+	return func(l *loop, now time.Time, p *peer) (any, *protocol.Error) {
+		m := l.members[p.participant]
+		if v.LatencyMS > 0 {
+			m.latency = v.LatencyMS
+		}
+		pong := protocol.Pong{ID: v.ID, MaxLatency: m.latency}
+		for _, partner := range l.groups.Partners(p.participant) {
+			if pm := l.members[partner]; pm != nil {
+				pong.MaxLatency = max(pong.MaxLatency, pm.latency)
+			}
+		}
+		p.conn.EmitFrame(l.encode(protocol.EventPong, pong)) // at once: it stores nothing and measures the way
+		return &pong, nil
+	}, nil
+}
+
+func decodePageHide(payload json.RawMessage) (action, *protocol.Error) {
+	if _, refused := into[protocol.PageHide](payload); refused != nil {
+		return nil, refused
+	}
+	return func(l *loop, now time.Time, p *peer) (any, *protocol.Error) {
+		l.tracker.PageHide(now, p.participant, p.epoch)
+		return struct {
+			OK bool `json:"ok"`
+		}{true}, nil
+	}, nil
+}
+
+// refusal is the policy's error as the wire has it.
+func refusal(err error) *protocol.Error {
+	var e *protocol.Error
+	if errors.As(err, &e) {
+		return e
+	}
+	return protocol.NewError(protocol.CodeInternal, err.Error())
+}

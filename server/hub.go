@@ -1,0 +1,65 @@
+package server
+
+import (
+	"encoding/json"
+	"time"
+
+	"initgrace/grace"
+	"initgrace/grace/protocol"
+	"initgrace/server/socketio"
+)
+
+// hub receives what happens on the connections and hands it to the loop, in
+// the order in which each connection tells it. Payloads are decoded here, on
+// the connection's own goroutine, so that the loop decides and nothing else.
+type hub struct{ loop *loop }
+
+// peer is one connection of a participant.
+type peer struct {
+	identity
+	conn  *socketio.Conn
+	epoch uint64 // the loop's
+}
+
+func (h hub) Authorize(c *socketio.Conn, hs socketio.Handshake) *protocol.Error {
+	id, err := identify(hs.Auth, h.loop.secret)
+	if err != nil {
+		return err
+	}
+	c.SetValue(&peer{identity: id, conn: c})
+	return nil
+}
+
+func (h hub) Connected(c *socketio.Conn) {
+	p := c.Value().(*peer)
+	h.loop.post(func(l *loop, now time.Time) { l.attach(now, p) })
+}
+
+func (h hub) Event(c *socketio.Conn, e socketio.Event) {
+	p, received := c.Value().(*peer), time.Now()
+	var payload json.RawMessage
+	if len(e.Args) > 0 {
+		payload = e.Args[0]
+	}
+	act, refused := decode(e.Name, payload)
+	h.loop.post(func(l *loop, now time.Time) { l.handle(now, p, e, act, refused, received) })
+}
+
+func (h hub) PagePong(c *socketio.Conn) {
+	p := c.Value().(*peer)
+	kind := grace.Page
+	if p.worker {
+		kind = grace.Browser
+	}
+	h.loop.post(func(l *loop, now time.Time) { l.tracker.Heard(now, p.participant, p.epoch, kind) })
+}
+
+func (h hub) BrowserPong(c *socketio.Conn, roundTrip time.Duration) {
+	p := c.Value().(*peer)
+	h.loop.post(func(l *loop, now time.Time) { l.tracker.Heard(now, p.participant, p.epoch, grace.Browser) })
+}
+
+func (h hub) Disconnected(c *socketio.Conn, why socketio.Cause) {
+	p := c.Value().(*peer)
+	h.loop.post(func(l *loop, now time.Time) { l.detach(now, p, why) })
+}

@@ -1,0 +1,133 @@
+package server
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"initgrace/grace"
+	"initgrace/grace/protocol"
+)
+
+// name is the form of every identifier that a client chooses.
+var name = regexp.MustCompile(`^[A-Za-z0-9._:@-]{1,128}$`)
+
+// identity is what a client's handshake says, validated.
+type identity struct {
+	participant, experiment, group, pageID string
+	worker                                 bool // the client's code does not run on the page's main thread
+	loads                                  []grace.LoadRequest
+}
+
+// identify validates a handshake's auth object.
+func identify(auth json.RawMessage, secret []byte) (identity, *protocol.Error) {
+	refuse := func(code protocol.Code, message string) (identity, *protocol.Error) {
+		return identity{}, protocol.NewError(code, message)
+	}
+	var a protocol.Auth
+	if len(auth) > 0 {
+		if err := json.Unmarshal(auth, &a); err != nil {
+			return refuse(protocol.CodeUnauthorized, "auth must be an object with a participant: "+jsonProblem(err))
+		}
+	}
+	if a.Participant == "" {
+		a.Participant = a.SubjectID
+	}
+	if a.Participant == "" {
+		return refuse(protocol.CodeUnauthorized, "auth.participant (or subject_id) is missing")
+	}
+	for _, f := range []struct{ field, value string }{
+		{"participant", a.Participant}, {"experiment", a.Experiment}, {"group", a.Group}, {"page_id", a.PageID},
+	} {
+		if f.value != "" && !name.MatchString(f.value) {
+			return refuse(protocol.CodeUnauthorized, "auth."+f.field+" must be 1 to 128 characters of A-Z a-z 0-9 . _ : @ -")
+		}
+	}
+	if a.Host != "" && a.Host != protocol.HostPage && a.Host != protocol.HostWorker {
+		return refuse(protocol.CodeUnauthorized, "auth.host must be page or worker")
+	}
+	if _, ok := tokenEpoch(secret, a.Participant, a.Token); a.Token != "" && !ok {
+		return refuse(protocol.CodeBadToken, "the token is not this participant's")
+	}
+	id := identity{
+		participant: a.Participant, experiment: a.Experiment, group: a.Group,
+		pageID: a.PageID, worker: a.Host == protocol.HostWorker,
+	}
+	if a.Loads != nil {
+		id.loads = []grace.LoadRequest{} // the client does say, even if there is none
+	}
+	if len(a.Loads) > grace.MaxOpenLoads {
+		return refuse(protocol.CodeUnauthorized, "auth.loads lists more than "+strconv.Itoa(grace.MaxOpenLoads))
+	}
+	for _, l := range a.Loads {
+		r, err := loadRequest(l.ID, l.Phase, l.ExpectedMS)
+		if err != nil || l.ID == "" {
+			return refuse(protocol.CodeUnauthorized, "auth.loads has an invalid entry")
+		}
+		id.loads = append(id.loads, r)
+	}
+	return id, nil
+}
+
+// token signs a participant's right to the session. It is bound to an epoch,
+// so that each connection gets another one.
+func token(secret []byte, participant string, epoch uint64) string {
+	e := strconv.FormatUint(epoch, 10)
+	return e + "." + base64.RawURLEncoding.EncodeToString(tokenMAC(secret, participant, e))
+}
+
+// tokenEpoch is the epoch of a participant's token, or false if the token is
+// not one.
+func tokenEpoch(secret []byte, participant, token string) (uint64, bool) {
+	epoch, mac, _ := strings.Cut(token, ".")
+	got, err := base64.RawURLEncoding.DecodeString(mac)
+	if err != nil || !hmac.Equal(got, tokenMAC(secret, participant, epoch)) {
+		return 0, false
+	}
+	n, err := strconv.ParseUint(epoch, 10, 64)
+	return n, err == nil
+}
+
+func tokenMAC(secret []byte, participant, epoch string) []byte {
+	h := hmac.New(sha256.New, secret)
+	h.Write([]byte("session\x00" + participant + "\x00" + epoch))
+	return h.Sum(nil)
+}
+
+// What a client may say of a load.
+const (
+	maxLoadID   = 64
+	maxPhase    = 64
+	maxReason   = 500
+	maxExpected = 24 * time.Hour
+)
+
+func loadRequest(id, phase string, expectedMS int64) (grace.LoadRequest, *protocol.Error) {
+	expected, err := milliseconds("expected_ms", expectedMS)
+	switch {
+	case err != nil:
+		return grace.LoadRequest{}, err
+	case len(id) > maxLoadID:
+		return grace.LoadRequest{}, invalid("id is longer than " + strconv.Itoa(maxLoadID) + " bytes")
+	case len(phase) > maxPhase:
+		return grace.LoadRequest{}, invalid("phase is longer than " + strconv.Itoa(maxPhase) + " bytes")
+	}
+	return grace.LoadRequest{ID: id, Phase: phase, Expected: expected}, nil
+}
+
+// milliseconds validates a duration on the wire.
+func milliseconds(field string, ms int64) (time.Duration, *protocol.Error) {
+	if ms < 0 || ms > maxExpected.Milliseconds() {
+		return 0, invalid(field + " must be from 0 to " + strconv.FormatInt(maxExpected.Milliseconds(), 10))
+	}
+	return time.Duration(ms) * time.Millisecond, nil
+}
+
+func invalid(message string) *protocol.Error {
+	return protocol.NewError(protocol.CodeInvalidPayload, message)
+}

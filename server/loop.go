@@ -1,0 +1,230 @@
+package server
+
+import (
+	"context"
+	"log/slog"
+	"runtime/debug"
+	"time"
+
+	"initgrace/grace"
+	"initgrace/server/groups"
+	"initgrace/server/store"
+)
+
+// loop owns everything that decides: the tracker, the groups and the members.
+// It is one goroutine with one timer and is the only one to read the clock.
+//
+// What it decides takes effect in one way: tasks change the facts, the facts
+// that must survive are stored in one batch, and only then, in the order in
+// which they were decided, the effects happen (acks, events, the observer).
+// An ack therefore means that the fact is stored.
+type loop struct {
+	tracker *grace.Tracker
+	groups  groups.Registry
+	members map[string]*member
+
+	store   store.Store
+	secret  []byte
+	log     *slog.Logger
+	observe func(grace.Change)
+
+	clock clock
+	inbox chan task
+	quit  chan struct{} // closed: stop when the inbox is empty
+	done  chan struct{} // closed: everything is stored, nothing happens any more
+
+	// Decided and not handed to the committer yet.
+	dirty []*member
+	after []effect
+
+	commits   chan batch
+	committed chan batch // what came back, with its error
+	closing   bool       // participants are not away because the server leaves
+}
+
+// task is one thing that happened. It runs on the loop.
+type task func(l *loop, now time.Time)
+
+// effect is one consequence, run in order after the commit. The error tells
+// that the facts could not be stored.
+type effect func(error)
+
+// batch is what is stored at once, and what follows from it.
+type batch struct {
+	sessions []store.Session
+	after    []effect
+	err      error
+}
+
+const (
+	inboxSize = 4096
+	// drainMax is how many tasks run before the deadlines are looked at again.
+	drainMax = 512
+	// maxPending is how many effects may wait for the store before the loop
+	// stops taking tasks, so that a slow disk slows the clients down.
+	maxPending = 65536
+	// storeTimeout bounds one batch.
+	storeTimeout = 10 * time.Second
+)
+
+// post hands a task to the loop. It waits while the loop is full and drops the
+// task when the loop has ended.
+func (l *loop) post(t task) {
+	select {
+	case l.inbox <- t:
+	case <-l.done:
+	}
+}
+
+func (l *loop) run() {
+	defer close(l.done)
+	go l.commit()
+	defer close(l.commits)
+
+	timer := time.NewTimer(clockTick)
+	defer timer.Stop()
+	busy, quit := false, l.quit
+	for {
+		if !busy && len(l.dirty)+len(l.after) > 0 {
+			l.commits <- l.take()
+			busy = true
+		}
+		if quit == nil && !busy && len(l.inbox) == 0 {
+			return
+		}
+		inbox := l.inbox
+		if len(l.after) > maxPending {
+			inbox = nil
+		}
+		var first task
+		select {
+		case first = <-inbox:
+		case b := <-l.committed:
+			busy = false
+			l.settleBatch(b)
+		case <-timer.C:
+		case <-quit:
+			quit = nil
+		}
+		now := l.now()
+		if first != nil {
+			l.do(first, now)
+		}
+		// What has arrived is heard before any silence is judged.
+		for n := 0; n < drainMax && len(l.inbox) > 0 && len(l.after) <= maxPending; n++ {
+			l.do(<-l.inbox, now)
+		}
+		l.tracker.Advance(now)
+		l.publish(now)
+		timer.Reset(l.sleep(now))
+	}
+}
+
+func (l *loop) now() time.Time {
+	now, stalled := l.clock.read(time.Now())
+	if stalled > 0 {
+		l.log.Warn("the process did not run; the policy's time stood still", "for", stalled.Round(time.Millisecond))
+	}
+	return now
+}
+
+func (l *loop) sleep(now time.Time) time.Duration {
+	next, ok := l.tracker.Next()
+	if !ok {
+		return clockTick
+	}
+	return min(max(next.Sub(now), 0), clockTick)
+}
+
+// do runs one task. A fault in one participant's task must not take the others
+// down.
+func (l *loop) do(t task, now time.Time) {
+	defer func() {
+		if r := recover(); r != nil {
+			l.log.Error("a task panicked", "panic", r, "stack", string(debug.Stack()))
+		}
+	}()
+	t(l, now)
+	l.publish(now)
+}
+
+// publish turns what the tracker reports into facts and effects.
+func (l *loop) publish(now time.Time) {
+	changes, probes := l.tracker.Take()
+	for _, c := range changes {
+		l.changed(now, c)
+	}
+	for _, p := range probes {
+		if m := l.members[p.Participant]; m != nil && m.peer != nil && m.peer.epoch == p.Epoch {
+			m.peer.conn.Probe()
+		}
+	}
+}
+
+// then adds an effect.
+func (l *loop) then(e effect) { l.after = append(l.after, e) }
+
+// mark notes that a member's session must be stored.
+func (l *loop) mark(m *member) {
+	if !m.dirty {
+		m.dirty = true
+		l.dirty = append(l.dirty, m)
+	}
+}
+
+func (l *loop) take() batch {
+	b := batch{after: l.after}
+	wall := time.Now()
+	for _, m := range l.dirty {
+		m.dirty = false
+		m.session.Updated = wall
+		b.sessions = append(b.sessions, m.session)
+	}
+	l.dirty, l.after = l.dirty[:0], nil
+	return b
+}
+
+// settleBatch learns what became of a batch: what could not be stored is
+// stored with the next one, and who is gone is forgotten once that is stored.
+func (l *loop) settleBatch(b batch) {
+	for _, s := range b.sessions {
+		m := l.members[s.Participant]
+		switch {
+		case m == nil:
+		case b.err != nil:
+			l.mark(m)
+		case m.gone() && !m.dirty:
+			delete(l.members, s.Participant)
+		}
+	}
+}
+
+// commit stores batches and runs their effects. It is a goroutine of its own,
+// so that the loop goes on collecting the next batch meanwhile.
+func (l *loop) commit() {
+	for b := range l.commits {
+		if len(b.sessions) > 0 {
+			ctx, cancel := context.WithTimeout(context.Background(), storeTimeout)
+			b.err = l.store.Put(ctx, b.sessions)
+			cancel()
+			if b.err != nil {
+				l.log.Error("sessions could not be stored; trying again", "sessions", len(b.sessions), "err", b.err)
+				time.Sleep(100 * time.Millisecond) // or a dead disk would be asked without a pause
+			}
+		}
+		for _, e := range b.after {
+			l.effect(e, b.err)
+		}
+		b.after = nil
+		l.committed <- b
+	}
+}
+
+func (l *loop) effect(e effect, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			l.log.Error("an effect panicked", "panic", r, "stack", string(debug.Stack()))
+		}
+	}()
+	e(err)
+}

@@ -1,0 +1,233 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"initgrace/grace"
+	"initgrace/grace/protocol"
+	"initgrace/server/socketio"
+	"initgrace/server/store"
+)
+
+// attach makes a connection its participant's current one. The newest wins at
+// once: nobody is locked out because an old socket is not known to be dead.
+func (l *loop) attach(now time.Time, p *peer) {
+	m, err := l.member(p.participant)
+	if err != nil {
+		l.log.Error("a session could not be read", "participant", p.participant, "err", err)
+		p.conn.Close("the session could not be read", socketio.ComeBack)
+		return
+	}
+	s := &m.session
+	known, expired := !s.Created.IsZero(), m.gone()
+	if !known {
+		s.Created = time.Now()
+	}
+	group := p.group
+	if group == "" && !expired {
+		group = s.Group
+	}
+	old := m.peer
+	m.peer = p
+	at := l.tracker.Attach(now, grace.Attachment{
+		Participant: p.participant, Group: group, PageID: p.pageID, CanProbe: p.conn.CanProbe(),
+		Loads: p.loads, LastEpoch: s.Epoch, LastSeq: s.Seq,
+	})
+	p.epoch = at.Epoch
+	s.Epoch, s.PageID, s.Group = at.Epoch, p.pageID, group
+	if p.experiment != "" {
+		s.Experiment = p.experiment
+	}
+	s.Totals.Connections++
+	l.mark(m)
+	if group != "" {
+		l.groups.Assign(group, p.participant)
+	}
+	if old != nil {
+		l.tell(old, protocol.EventReplaced, struct{}{})
+		l.then(func(error) { old.conn.Close("replaced by a newer connection", socketio.StayAway) })
+	}
+	l.log.Info("connected", "participant", p.participant, "epoch", at.Epoch, "restored", known,
+		"replaced", old != nil, "from", p.conn.RemoteAddr(), "conn", p.conn.ID())
+
+	hello := protocol.Session{
+		Participant: p.participant, Token: token(l.secret, p.participant, at.Epoch), Epoch: at.Epoch,
+		Restored: known, Expired: expired, State: s.State, Version: s.Version,
+		Group: group, Partners: l.groups.Partners(p.participant), Policy: wirePolicy(l.tracker.Policy()),
+	}
+	l.tell(p, protocol.EventSession, hello)
+	if known {
+		l.tell(p, protocol.EventSessionRestored, hello)
+	}
+	l.publish(now)
+	for _, partner := range hello.Partners {
+		if snap, ok := l.tracker.Snapshot(now, partner); ok {
+			l.send(m, protocol.EventPartnerState+partner, protocol.EventPartnerState, partnerState(now, snap, ""))
+		}
+	}
+	l.match(now, l.groups.Size(p.participant))
+}
+
+// detach records the end of a connection.
+func (l *loop) detach(now time.Time, p *peer, why socketio.Cause) {
+	m := l.members[p.participant]
+	if m == nil || m.peer != p {
+		return // replaced, or gone already
+	}
+	m.peer = nil
+	reason := protocol.ReasonTransport
+	switch why.Kind {
+	case socketio.BrowserClosed:
+		reason = protocol.ReasonPageClosed
+	case socketio.ClientLeft:
+		reason = protocol.ReasonDisconnect
+	case socketio.Refused:
+		reason = protocol.ReasonRefused
+	}
+	l.log.Info("disconnected", "participant", p.participant, "epoch", p.epoch, "reason", reason, "detail", why.Detail, "conn", p.conn.ID())
+	if !l.closing {
+		l.tracker.Close(now, p.participant, p.epoch, reason)
+	}
+}
+
+// member finds a participant, in memory or in the store.
+func (l *loop) member(participant string) (*member, error) {
+	if m := l.members[participant]; m != nil {
+		return m, nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), storeTimeout)
+	defer cancel()
+	s, _, err := l.store.Session(ctx, participant)
+	if err != nil {
+		return nil, err
+	}
+	s.Participant = participant
+	m := &member{session: s}
+	l.members[participant] = m
+	return m, nil
+}
+
+// restore holds the seats that an earlier process left.
+func (l *loop) restore(ctx context.Context) error {
+	now := l.now()
+	err := l.store.Seated(ctx, func(s store.Session) error {
+		m := &member{session: s, since: now}
+		l.members[s.Participant] = m
+		l.tracker.Restore(now, restored(s))
+		if s.Group != "" {
+			l.groups.Assign(s.Group, s.Participant)
+		}
+		return nil
+	})
+	if errors.Is(err, store.ErrCorrupt) { // must not keep the others out
+		l.log.Error("sessions could not be read and are left out", "err", err)
+		return nil
+	}
+	return err
+}
+
+// changed is where every change of presence goes, once and in order: to the
+// stored session, the log, the observer, the partners and the participant.
+func (l *loop) changed(now time.Time, c grace.Change) {
+	m := l.members[c.Participant]
+	spent := now.Sub(m.since)
+	m.account(now, c)
+	snap, seated := l.tracker.Snapshot(now, c.Participant)
+	if seated {
+		m.session.Totals.Loads = snap.LoadCount
+	} else { // gone, and forgotten by the tracker
+		snap = grace.Snapshot{Participant: c.Participant, Presence: c.To, Seq: c.Seq, Since: now}
+	}
+	m.session.Loads = storedLoads(snap)
+	l.mark(m)
+	l.logChange(now, c, spent)
+	if l.observe != nil {
+		l.then(func(error) { l.observe(c) })
+	}
+
+	state := partnerState(now, snap, c.Reason)
+	frame := l.encode(protocol.EventPartnerState, state)
+	for _, partner := range l.groups.Partners(c.Participant) {
+		if pm := l.members[partner]; pm != nil {
+			l.sendFrame(pm, protocol.EventPartnerState+c.Participant, frame)
+		}
+	}
+	if c.To == protocol.Gone {
+		l.cleanup(now, m, c)
+		return
+	}
+	if m.readable() {
+		l.release(m)
+	}
+	l.send(m, protocol.EventPresence, protocol.EventPresence, state)
+	if c.From != c.To {
+		l.match(now, l.groups.Size(c.Participant))
+	}
+}
+
+// cleanup ends a session. The tracker reports gone once, so it runs once.
+func (l *loop) cleanup(now time.Time, m *member, c grace.Change) {
+	if p := m.peer; p != nil {
+		m.peer = nil
+		l.tell(p, protocol.EventExpired, struct {
+			Reason protocol.Reason `json:"reason"`
+		}{c.Reason})
+		l.then(func(error) { p.conn.Close("the seat was given up: "+string(c.Reason), socketio.StayAway) })
+	}
+	m.held.Take()
+	m.session.Group = ""
+	size := l.groups.Size(c.Participant)
+	left := l.groups.Leave(c.Participant)
+	if madeHere(left.Name) {
+		for _, partner := range left.Members {
+			l.groups.Leave(partner)
+			pm := l.members[partner]
+			pm.session.Group = ""
+			l.mark(pm)
+			l.send(pm, "", protocol.EventGroupEnd, protocol.GroupEnd{Group: left.Name, Participant: c.Participant, Reason: c.Reason})
+		}
+	}
+	l.match(now, size)
+}
+
+// logChange writes one line that a person can read.
+func (l *loop) logChange(now time.Time, c grace.Change, spent time.Duration) {
+	attrs := []slog.Attr{
+		slog.String("participant", c.Participant),
+		slog.String("change", fmt.Sprintf("%s -> %s", orNew(c.From), c.To)),
+		slog.String("reason", string(c.Reason)),
+	}
+	if c.From != "" {
+		attrs = append(attrs, slog.Duration("after", spent.Round(time.Millisecond)))
+	}
+	if c.Phase != "" {
+		attrs = append(attrs, slog.String("phase", c.Phase))
+	}
+	if !c.Deadline.IsZero() {
+		attrs = append(attrs, slog.Duration("held_for", c.Deadline.Sub(now).Round(time.Millisecond)))
+	}
+	if c.Group != "" {
+		attrs = append(attrs, slog.String("group", c.Group))
+	}
+	attrs = append(attrs, slog.Uint64("epoch", c.Epoch), slog.Uint64("seq", c.Seq))
+	l.log.LogAttrs(context.Background(), slog.LevelInfo, "presence", attrs...)
+}
+
+func orNew(p protocol.Presence) protocol.Presence {
+	if p == "" {
+		return "new"
+	}
+	return p
+}
+
+func wirePolicy(p grace.Policy) protocol.Policy {
+	return protocol.Policy{
+		SilenceMS: p.SilenceTimeout.Milliseconds(), BlockedMS: p.BlockedTimeout.Milliseconds(),
+		LoadMS: p.LoadTimeout.Milliseconds(), LoadCapMS: p.LoadCap.Milliseconds(),
+		ReconnectMS: p.ReconnectTimeout.Milliseconds(), LeaveMS: p.LeaveTimeout.Milliseconds(),
+	}
+}

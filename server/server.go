@@ -1,0 +1,150 @@
+// Package server holds the seats of a live browser experiment. New returns an
+// http.Handler that speaks Socket.IO with the participants' pages, serves the
+// loader, Pyodide and the study, and can be embedded in any Go program.
+//
+// The way of one load through it: socketio (validated, in order) → hub
+// (decoded) → loop → grace.Tracker (granted) → store → ack.
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"sync"
+	"time"
+
+	"initgrace/grace"
+	"initgrace/grace/protocol"
+	"initgrace/server/socketio"
+	"initgrace/server/store/sqlite"
+)
+
+// Server is an http.Handler. Close it to store what must be stored.
+type Server struct {
+	loop  *loop
+	sock  *socketio.Server
+	mux   *http.ServeMux
+	close sync.Once
+}
+
+// New starts a server. It fails, having served nothing, if the configuration
+// contradicts itself or the store cannot be used.
+func New(cfg Config) (*Server, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	if cfg.Store == nil {
+		if cfg.Store, err = sqlite.Open("", nil); err != nil {
+			return nil, err
+		}
+	}
+	l := &loop{
+		tracker: grace.New(cfg.Policy), members: make(map[string]*member),
+		store: cfg.Store, log: cfg.Logger, observe: cfg.Observe,
+		inbox: make(chan task, inboxSize), quit: make(chan struct{}), done: make(chan struct{}),
+		commits: make(chan batch), committed: make(chan batch, 1),
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), storeTimeout)
+	defer cancel()
+	if l.secret, err = cfg.Store.Secret(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("reading the store: %w", err), cfg.Store.Close())
+	}
+	if err = l.restore(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("reading the sessions: %w", err), cfg.Store.Close())
+	}
+	s := &Server{loop: l, mux: http.NewServeMux()}
+	s.sock, err = socketio.New(hub{l}, &socketio.Options{
+		PingInterval: cfg.PageInterval, PingTimeout: pingCeiling(l.tracker.Policy()),
+		Origins: cfg.Origins, Logger: cfg.Logger,
+	})
+	if err != nil {
+		return nil, errors.Join(err, cfg.Store.Close())
+	}
+	s.routes(cfg)
+	go l.run()
+	return s, nil
+}
+
+// pingCeiling is the module's own page timeout, which is the same for every
+// client and must never be the one that strikes: the tight deadlines are ours.
+func pingCeiling(p grace.Policy) time.Duration {
+	return p.LoadCap + max(p.ReconnectTimeout, p.BlockedTimeout, p.PageTimeout) + time.Minute
+}
+
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.mux.ServeHTTP(w, r) }
+
+func (s *Server) healthz(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store")
+	select {
+	case <-s.loop.done:
+		http.Error(w, "shutting down", http.StatusServiceUnavailable)
+	default:
+		fmt.Fprintln(w, "ok")
+	}
+}
+
+// comeBack is the longest delay that a restarting server asks clients for, so
+// that they do not all come back in the same instant.
+const comeBack = 2 * time.Second
+
+// Close tells the participants to come back, stores what must be stored,
+// closes the sockets with a close frame and then the store. Nobody is away
+// because of it: after a restart everybody has the full hold.
+func (s *Server) Close(ctx context.Context) error {
+	var err error
+	s.close.Do(func() {
+		s.loop.post(func(l *loop, now time.Time) {
+			l.closing = true
+			for _, m := range l.members {
+				if p := m.peer; p != nil {
+					delay := rand.Int64N(comeBack.Milliseconds()) + 1
+					l.tell(p, protocol.EventServerRestarting, protocol.Restarting{DelayMS: delay})
+				}
+			}
+		})
+		s.loop.flush(ctx)
+		err = s.sock.Close(ctx)
+		close(s.loop.quit)
+		select {
+		case <-s.loop.done:
+		case <-ctx.Done():
+			err = errors.Join(err, fmt.Errorf("stopping: %w", ctx.Err()))
+		}
+		err = errors.Join(err, s.loop.store.Close())
+	})
+	return err
+}
+
+// flush waits until what was posted before has taken effect.
+func (l *loop) flush(ctx context.Context) {
+	reached := make(chan struct{})
+	l.post(func(l *loop, now time.Time) { l.then(func(error) { close(reached) }) })
+	select {
+	case <-reached:
+	case <-ctx.Done():
+	case <-l.done:
+	}
+}
+
+func (c Config) withDefaults() (Config, error) {
+	if c.PageInterval == 0 {
+		c.PageInterval = 2 * time.Second
+	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	if err := c.Policy.Validate(); err != nil {
+		return c, fmt.Errorf("policy: %w", err)
+	}
+	c.Policy = c.Policy.WithDefaults()
+	if c.PageInterval < 0 || c.PageInterval >= c.Policy.BlockedAfter {
+		return c, fmt.Errorf("PageInterval %v must be positive and shorter than BlockedAfter %v, or every page would look blocked",
+			c.PageInterval, c.Policy.BlockedAfter)
+	}
+	return c, nil
+}
