@@ -1,0 +1,100 @@
+// Command pack compresses what browsers download into web/dist, from where
+// package web embeds it. Run it by `make build`, in the module's root.
+package main
+
+import (
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+
+	"initgrace/server/static/bundle"
+)
+
+// pyodideFiles is the core of the npm package: what a page needs to run
+// Python. Its README, types, source maps and consoles stay out.
+var pyodideFiles = []string{
+	"pyodide.mjs", "pyodide.js", "pyodide.asm.mjs", "pyodide.asm.wasm", "python_stdlib.zip", "pyodide-lock.json",
+}
+
+func main() {
+	if err := run(os.Args[1:], os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, "pack:", err)
+		os.Exit(1)
+	}
+}
+
+func run(args []string, stdout io.Writer) error {
+	flags := flag.NewFlagSet("pack", flag.ContinueOnError)
+	quality := flags.Int("brotli", 9, "Brotli quality of files over 256 KiB, 0 to 11")
+	loader := flags.String("loader", "bin/loader.wasm", "the loader, built for GOOS=js")
+	pyodide := flags.String("pyodide", "node_modules/pyodide", "the npm package pyodide")
+	out := flags.String("out", "web/dist", "where to write")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	version, err := packageVersion(*pyodide)
+	if err != nil {
+		return err
+	}
+	files := map[string]string{
+		"initgrace/loader.wasm":  *loader,
+		"initgrace/loader.js":    "web/loader.js",
+		"initgrace/loader.d.ts":  "web/loader.d.ts",
+		"initgrace/wasm_exec.js": "wasm_exec.js",
+	}
+	for _, name := range pyodideFiles {
+		files[path.Join("pyodide", version, name)] = filepath.Join(*pyodide, name)
+	}
+	if err := addTree(files, "demo", "web/demo"); err != nil {
+		return err
+	}
+	m, err := bundle.Pack(*out, version, files, *quality)
+	if err != nil {
+		return err
+	}
+	var raw, br, gz int64
+	for _, f := range m.Files {
+		raw += f.Size
+		if f.Compressed() {
+			br, gz = br+f.Brotli, gz+f.Gzip
+		} else {
+			br, gz = br+f.Size, gz+f.Size
+		}
+	}
+	_, err = fmt.Fprintf(stdout, "%d files, %.1f MB: %.1f MB with brotli, %.1f MB with gzip\n",
+		len(m.Files), float64(raw)/1e6, float64(br)/1e6, float64(gz)/1e6)
+	return err
+}
+
+func packageVersion(dir string) (string, error) {
+	b, err := os.ReadFile(filepath.Join(dir, "package.json"))
+	if err != nil {
+		return "", fmt.Errorf("%w (npm ci installs it)", err)
+	}
+	var p struct{ Version string }
+	if err := json.Unmarshal(b, &p); err != nil {
+		return "", fmt.Errorf("%s/package.json: %w", dir, err)
+	}
+	return p.Version, nil
+}
+
+// addTree adds the files under dir as prefix/…, without hidden ones.
+func addTree(files map[string]string, prefix, dir string) error {
+	return filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || strings.HasPrefix(d.Name(), ".") {
+			return err
+		}
+		rel, err := filepath.Rel(dir, p)
+		if err != nil {
+			return err
+		}
+		files[path.Join(prefix, filepath.ToSlash(rel))] = p
+		return nil
+	})
+}
