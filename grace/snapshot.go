@@ -1,6 +1,7 @@
 package grace
 
 import (
+	"slices"
 	"time"
 
 	"initgrace/grace/protocol"
@@ -22,6 +23,7 @@ type Snapshot struct {
 	Phase       string
 	Expected    time.Duration
 	Loads       []SnapshotLoad // open, in the order of their start
+	Ended       []string       // ids of the latest ended loads, oldest first
 	LoadCount   int
 	LoadTime    time.Duration // spent loading before the first of Loads began
 }
@@ -45,7 +47,7 @@ func (t *Tracker) Snapshot(now time.Time, participant string) (Snapshot, bool) {
 		Participant: s.id, Group: s.group, PageID: s.page, Epoch: s.epoch, Seq: s.seq,
 		Presence: s.presence, Since: s.since, Connected: s.attached,
 		Deadline: d.deadline, Phase: d.phase, Expected: d.expected,
-		LoadCount: s.loadCount, LoadTime: s.loadTime,
+		Ended: slices.Clone(s.ended), LoadCount: s.loadCount, LoadTime: s.loadTime,
 	}
 	if s.away {
 		snap.Reason = s.why

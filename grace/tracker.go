@@ -37,6 +37,7 @@ package grace
 
 import (
 	"container/heap"
+	"slices"
 	"time"
 
 	"initgrace/grace/protocol"
@@ -156,8 +157,9 @@ func (t *Tracker) Attach(now time.Time, a Attachment) Attached {
 	return res
 }
 
-// Restore puts back a participant of an earlier process: away, with a hold. A
-// page that had ended before the restart is not held longer for it.
+// Restore puts back a participant of an earlier process: away, with a hold that
+// begins anew. A page that had ended before the restart gets LeaveTimeout again,
+// not the time of one that may still be there.
 func (t *Tracker) Restore(now time.Time, snap Snapshot) {
 	if _, ok := t.seats[snap.Participant]; ok || snap.Presence == protocol.Gone {
 		return
@@ -165,7 +167,7 @@ func (t *Tracker) Restore(now time.Time, snap Snapshot) {
 	s := &seat{
 		id: snap.Participant, group: snap.Group, page: snap.PageID,
 		epoch: snap.Epoch, seq: snap.Seq, presence: snap.Presence, since: now, index: -1,
-		loadCount: snap.LoadCount, loadTime: snap.LoadTime, heard: now, pageHeard: now,
+		ended: slices.Clone(snap.Ended), loadCount: snap.LoadCount, loadTime: snap.LoadTime,
 	}
 	for _, l := range snap.Loads {
 		s.openLoad(load{
