@@ -1,0 +1,70 @@
+# make          bin/initgrace: the server, with the loader, Pyodide and the demo in it
+# make run      builds it and starts the demo study
+# make test     everything that must hold before a commit
+# make clean    removes what was built
+
+GO     ?= go
+BROTLI ?= 9# quality of the big files. 11 makes Pyodide 8 % smaller and takes minutes
+
+GOFLAGS_RELEASE = -trimpath -ldflags='-s -w'
+JS = GOOS=js GOARCH=wasm
+# What also runs in the browser.
+JS_PACKAGES = ./grace/protocol/... ./wasmclient/...
+SUDO = $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+
+.PHONY: build run wasm web test lint unit wasm-test js-test e2e test-tools clean
+
+build: web
+	CGO_ENABLED=0 $(GO) build $(GOFLAGS_RELEASE) -o bin/initgrace ./server/cmd/initgrace
+
+run: build
+	bin/initgrace serve --addr 127.0.0.1:8080 --db initgrace.db
+
+# The loader: Go, compiled for the browser.
+wasm:
+	$(JS) $(GO) build $(GOFLAGS_RELEASE) -o bin/loader.wasm ./wasmclient/cmd/loader
+
+# Everything that browsers download, compressed into web/dist for embedding.
+web: wasm node_modules/.package-lock.json
+	$(GO) run ./web/internal/pack -brotli $(BROTLI)
+
+node_modules/.package-lock.json: package.json package-lock.json .npmrc
+	npm ci
+	touch $@
+
+test: test-tools lint build unit wasm-test js-test e2e
+
+lint:
+	@unformatted=$$(gofmt -l *.go e2e grace server wasmclient web); \
+		[ -z "$$unformatted" ] || { echo "gofmt -w $$unformatted"; exit 1; }
+	$(GO) vet ./...
+	$(JS) $(GO) vet $(JS_PACKAGES)
+	$(GO) build -o bin/staticcheck honnef.co/go/tools/cmd/staticcheck
+	bin/staticcheck ./...
+	$(JS) bin/staticcheck $(JS_PACKAGES)
+
+unit:
+	$(GO) test -race $$($(GO) list ./... | grep -v /e2e)
+
+# The packages that browsers run, compiled for them, in Node.
+wasm-test:
+	$(JS) $(GO) test -exec="$$($(GO) env GOROOT)/lib/wasm/go_js_wasm_exec" $(JS_PACKAGES)
+
+# The demo's Python in the real Pyodide, and its lockstep, in Node.
+js-test: node_modules/.package-lock.json
+	node --test web/test/
+
+# Real browsers, a real Pyodide, a really blocked main thread.
+e2e: build
+	$(GO) test -count=1 -timeout=10m ./e2e/...
+
+# A browser for e2e, a C compiler for -race.
+test-tools:
+	@which chromium chromium-browser google-chrome | grep -q . || { $(SUDO) apt-get update && \
+		$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends chromium; }
+	@which gcc clang | grep -q . || { $(SUDO) apt-get update && \
+		$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends gcc libc6-dev; }
+
+clean:
+	rm -rf bin node_modules
+	find web/dist -mindepth 1 ! -name README -delete
