@@ -113,8 +113,6 @@ func (p Policy) Validate() error {
 
 // lease is how long a load is granted, counted from the request.
 func (p *Policy) lease(expected time.Duration) time.Duration {
-	if expected > p.LoadCap { // also keeps 2*expected from overflowing
-		return p.LoadCap
-	}
+	expected = min(max(expected, 0), p.LoadCap) // twice an absurd one could overflow
 	return min(max(p.LoadTimeout, 2*expected), p.LoadCap)
 }
