@@ -28,7 +28,8 @@ type Handler interface {
 	PagePong(c *Conn)
 	// BrowserPong reports a WebSocket protocol pong that answers Conn.Probe.
 	BrowserPong(c *Conn, roundTrip time.Duration)
-	// Disconnected reports the end of a connection that was Connected.
+	// Disconnected reports the end of a connection that was Connected. What is
+	// emitted from here on goes nowhere.
 	Disconnected(c *Conn, why Cause)
 }
 
@@ -58,15 +59,34 @@ type Cause struct {
 type CauseKind int
 
 const (
-	// Lost: reset, FIN without a close frame, write timeout, ping ceiling.
+	// Lost: reset, FIN without a close frame, write timeout, ping ceiling, or
+	// a close frame that only a proxy sends (1012 and its neighbours).
 	Lost CauseKind = iota
 	// BrowserClosed: the browser sent a close frame by itself (1000, 1001,
-	// 1005): tab closed, navigated away, crashed, refreshed.
+	// 1005, or a code of the page's own): tab closed, navigated away, crashed,
+	// refreshed.
 	BrowserClosed
 	// ClientLeft: the client disconnected the namespace (Socket.IO 41).
 	ClientLeft
 	// Refused: the guard closed it; Detail says for what.
 	Refused
-	// ServerClosed: Conn.Close was called.
+	// ServerClosed: Conn.Close or Server.Close was called, or a Handler's call
+	// panicked.
 	ServerClosed
 )
+
+func (k CauseKind) String() string {
+	switch k {
+	case Lost:
+		return "lost"
+	case BrowserClosed:
+		return "browser_closed"
+	case ClientLeft:
+		return "client_left"
+	case Refused:
+		return "refused"
+	case ServerClosed:
+		return "server_closed"
+	}
+	return "unknown"
+}

@@ -1,0 +1,35 @@
+package socketio
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"initgrace/grace/protocol/sio"
+)
+
+// EncodeEvent encodes an event once, for any number of Conn.EmitFrame. A nil
+// payload is no argument; anything else becomes the event's one argument, as
+// encoding/json has it.
+func EncodeEvent(event string, payload any) ([]byte, error) {
+	if payload == nil {
+		return sio.AppendEvent([]byte("42"), event), nil
+	}
+	data, err := json.Marshal(payload)
+	if err != nil {
+		return nil, fmt.Errorf("socketio: event %q: %w", event, err)
+	}
+	return sio.AppendEvent(append(make([]byte, 0, len(event)+len(data)+8), "42"...), event, data), nil
+}
+
+func encodeAck(id uint64, payload any) ([]byte, error) {
+	var args [][]byte
+	if payload != nil {
+		data, err := json.Marshal(payload)
+		if err != nil {
+			return nil, fmt.Errorf("socketio: ack: %w", err)
+		}
+		args = [][]byte{data}
+	}
+	p := sio.Packet{Type: sio.Ack, ID: id, HasID: true, Data: sio.AppendArgs(nil, args...)}
+	return sio.Append([]byte{byte(sio.Message)}, p), nil
+}
