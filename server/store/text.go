@@ -1,0 +1,66 @@
+package store
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+)
+
+// TimeLayout is how times are stored as text: ISO 8601, UTC, milliseconds.
+const TimeLayout = "2006-01-02T15:04:05.000Z"
+
+// FormatTime is t as it is stored; the zero time is empty.
+func FormatTime(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format(TimeLayout)
+}
+
+// ParseTime reads what FormatTime wrote.
+func ParseTime(s string) (time.Time, error) {
+	if s == "" {
+		return time.Time{}, nil
+	}
+	t, err := time.Parse(TimeLayout, s)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("time %.40q is not of the form %s", s, TimeLayout)
+	}
+	return t, nil
+}
+
+// Milliseconds is d as it is stored.
+func Milliseconds(d time.Duration) int64 { return d.Round(time.Millisecond).Milliseconds() }
+
+// loadText is a Load in JSON.
+type loadText struct {
+	ID         string `json:"id"`
+	Phase      string `json:"phase,omitempty"`
+	ExpectedMS int64  `json:"expected_ms,omitempty"`
+	Anonymous  bool   `json:"anonymous,omitempty"`
+	StartedAt  string `json:"started_at"`
+	DeadlineAt string `json:"deadline_at"`
+}
+
+func (l Load) MarshalJSON() ([]byte, error) {
+	return json.Marshal(loadText{
+		l.ID, l.Phase, Milliseconds(l.Expected), l.Anonymous, FormatTime(l.StartedAt), FormatTime(l.DeadlineAt),
+	})
+}
+
+func (l *Load) UnmarshalJSON(b []byte) error {
+	var t loadText
+	if err := json.Unmarshal(b, &t); err != nil {
+		return err
+	}
+	started, err := ParseTime(t.StartedAt)
+	if err != nil {
+		return err
+	}
+	deadline, err := ParseTime(t.DeadlineAt)
+	if err != nil {
+		return err
+	}
+	*l = Load{t.ID, t.Phase, time.Duration(t.ExpectedMS) * time.Millisecond, t.Anonymous, started, deadline}
+	return nil
+}
