@@ -61,10 +61,12 @@ func New(cfg Config) (*Server, error) {
 		PingInterval: cfg.PageInterval, PingTimeout: pingCeiling(l.tracker.Policy()),
 		Origins: cfg.Origins, Logger: cfg.Logger,
 	})
+	if err == nil {
+		err = s.routes(cfg)
+	}
 	if err != nil {
 		return nil, errors.Join(err, cfg.Store.Close())
 	}
-	s.routes(cfg)
 	go l.run()
 	return s, nil
 }
