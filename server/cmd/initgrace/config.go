@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/goccy/go-yaml"
+	"github.com/goccy/go-yaml/ast"
 
 	"initgrace/grace"
 	"initgrace/server"
@@ -33,10 +34,14 @@ type file struct {
 // span is a duration such as 1.5s, or "off" where the policy allows it.
 type span time.Duration
 
-func (s *span) UnmarshalYAML(text []byte) error {
-	var word string
-	if err := yaml.Unmarshal(text, &word); err != nil {
-		return err
+func (s *span) UnmarshalYAML(node ast.Node) error {
+	refuse := func(problem string) error {
+		at := node.GetToken().Position
+		return fmt.Errorf("[%d:%d] %s %s", at.Line, at.Column, node, problem)
+	}
+	word := node.String()
+	if text, ok := node.(*ast.StringNode); ok {
+		word = text.Value
 	}
 	if word == "off" {
 		*s = -1
@@ -45,9 +50,9 @@ func (s *span) UnmarshalYAML(text []byte) error {
 	d, err := time.ParseDuration(word)
 	switch {
 	case err != nil:
-		return fmt.Errorf("%q is not a duration such as 500ms, 4s or 2m", word)
+		return refuse("is not a duration such as 500ms, 4s or 2m")
 	case d <= 0:
-		return fmt.Errorf("%q: a duration must be positive (or off, where the policy allows it)", word)
+		return refuse("must be positive (or off, where the policy allows it)")
 	}
 	*s = span(d)
 	return nil
