@@ -1,0 +1,531 @@
+package grace_test
+
+import (
+	"slices"
+	"strconv"
+	"time"
+
+	"initgrace/grace"
+	"initgrace/grace/protocol"
+)
+
+// A life is a second, deliberately dumb implementation of the policy for one
+// participant. It keeps every fact of the session since its beginning and
+// answers each question by scanning them: nothing is counted along, nothing is
+// scheduled, and no state is kept but the facts and what was concluded from
+// each at its time. It is written from the design, not from the code, and it is
+// what the fuzzer holds the Tracker against.
+type life struct {
+	policy grace.Policy
+	id     string
+	facts  []*fact
+	epoch  uint64 // these two outlive the session
+	seq    uint64
+	told   grace.Change // the latest
+}
+
+type kind int
+
+const (
+	look     kind = iota // nothing; somebody judged the deadlines
+	attach               // a new connection
+	page                 // the page was heard
+	browser              // the browser was heard
+	beat                 // a worker was heard
+	hide                 // the page said that it is being left
+	start                // load events; they come from the page
+	progress             //
+	complete             //
+	closed               // the socket closed
+	restart              // the process died, and another one took over
+	ended                // somebody ended the session
+)
+
+// fact is one thing that happened, and what was concluded from it.
+type fact struct {
+	at   time.Time
+	kind kind
+
+	attachment grace.Attachment // attach
+	silent     time.Duration    // beat
+	load       grace.LoadRequest
+	failed     bool            // complete
+	why        protocol.Reason // closed, ended
+
+	afterSilence bool // evidence that ended a silence of everything
+	presence     protocol.Presence
+	pageOver     bool // away, because the page instance ended
+}
+
+// isEvidence says whether a fact is a sign of life.
+func (f *fact) isEvidence() bool { return f.kind >= attach && f.kind <= complete }
+
+// isPage says whether it shows that the page's main thread ran.
+func (f *fact) isPage() bool {
+	return f.kind == attach || f.kind == page || f.kind >= start && f.kind <= complete
+}
+
+// verdict is all that follows from the latest fact.
+type verdict struct {
+	changes []grace.Change
+	lease   grace.Lease     // of start and progress
+	took    time.Duration   // of complete
+	id      string          // of complete
+	refused protocol.Code   // of the load events
+	known   bool            // attach: there was a session
+	old     uint64          // attach: epoch of the connection that it replaces
+	reason  protocol.Reason // why away
+}
+
+// connection is the facts since the latest attach, which is the first of them.
+func (h *life) connection() []*fact {
+	for i, f := range slices.Backward(h.facts) {
+		if f.kind == attach {
+			return h.facts[i:]
+		}
+	}
+	return nil
+}
+
+func (h *life) connected() bool {
+	for _, f := range slices.Backward(h.facts) {
+		switch f.kind {
+		case attach:
+			return true
+		case closed, restart:
+			return false
+		}
+	}
+	return false
+}
+
+func (h *life) canProbe() bool {
+	c := h.connection()
+	return h.policy.ProbeInterval > 0 && len(c) > 0 && c[0].attachment.CanProbe
+}
+
+// heard is when the connection gave a sign of life last.
+func (h *life) heard() (t time.Time) {
+	for _, f := range h.connection() {
+		if f.isEvidence() {
+			t = f.at
+		}
+	}
+	return t
+}
+
+// pageRan is when the page's main thread is last known to have run, or when it
+// got its full time again because silence of everything ended.
+func (h *life) pageRan() (t time.Time) {
+	for _, f := range h.connection() {
+		ran := f.at
+		if f.kind == beat && !f.afterSilence {
+			ran = f.at.Add(-max(f.silent, 0))
+		}
+		if (f.isPage() || f.kind == beat || f.afterSilence) && ran.After(t) {
+			t = ran
+		}
+	}
+	return t
+}
+
+func (h *life) hidden() bool {
+	return slices.ContainsFunc(h.connection(), func(f *fact) bool { return f.kind == hide })
+}
+
+// silentAt is when silence of everything is complete.
+func (h *life) silentAt() time.Time {
+	heard, beats := h.heard(), false
+	for _, f := range h.connection() {
+		if f.kind == beat {
+			beats = !f.at.Before(h.pageRan())
+		}
+	}
+	if h.canProbe() || beats {
+		return heard.Add(h.policy.SilenceTimeout)
+	}
+	at := heard.Add(h.policy.PageTimeout)
+	if d := leaseEnd(h.scan(h.facts).open()); d.After(at) {
+		at = d
+	}
+	return at
+}
+
+// nextProbe is when the browser is to be asked.
+func (h *life) nextProbe(last time.Time) time.Time {
+	if heard := h.heard(); heard.After(last) {
+		last = heard
+	}
+	return last.Add(h.policy.ProbeInterval)
+}
+
+// spell is one load, open or over.
+type spell struct {
+	grace.LoadRequest
+	anonymous            bool
+	began, deadline, end time.Time
+	over                 bool
+}
+
+// ledger is the session's loads after some facts, and what the latest fact did
+// to them.
+type ledger struct {
+	spells  []spell
+	ranOut  bool // a lease ran out,
+	changed bool // and something else happened after that
+	granted bool
+	verdict
+}
+
+func (l *ledger) open() (open []spell) {
+	for _, s := range l.spells {
+		if !s.over {
+			open = append(open, s)
+		}
+	}
+	return open
+}
+
+func leaseEnd(open []spell) (t time.Time) {
+	for _, s := range open {
+		if s.deadline.After(t) {
+			t = s.deadline
+		}
+	}
+	return t
+}
+
+// spent is the time in which at least one load was open, up to now.
+func (l *ledger) spent(now time.Time) (total time.Duration) {
+	var until time.Time
+	for _, s := range l.spells { // they stand in the order in which they began
+		end := s.end
+		if !s.over {
+			end = now
+		}
+		begin := s.began
+		if begin.Before(until) {
+			begin = until
+		}
+		if end.After(begin) {
+			total += end.Sub(begin)
+			until = end
+		}
+	}
+	return total
+}
+
+// scan reads the story of the loads from the beginning.
+func (h *life) scan(facts []*fact) *ledger {
+	l := new(ledger)
+	pageID := ""
+	for _, f := range facts {
+		l.ranOut, l.changed, l.granted, l.verdict = false, false, false, verdict{}
+		for i := range l.spells {
+			if s := &l.spells[i]; !s.over && !s.deadline.After(f.at) {
+				s.over, s.end = true, s.deadline
+				l.ranOut = true
+			}
+		}
+		switch f.kind {
+		case attach:
+			a := f.attachment
+			same := a.PageID != "" && a.PageID == pageID
+			pageID = a.PageID
+			for i := range l.spells {
+				s := &l.spells[i]
+				still := a.Loads == nil || slices.ContainsFunc(a.Loads, func(r grace.LoadRequest) bool { return about(r, s) })
+				if !s.over && !(same && still) {
+					s.over, s.end, l.changed = true, f.at, true
+				}
+			}
+			for _, r := range a.Loads {
+				h.grant(l, f.at, r)
+			}
+		case start:
+			if s := h.grant(l, f.at, f.load); s != nil {
+				l.lease = h.lease(s)
+			}
+		case progress:
+			h.progress(l, f)
+		case complete:
+			if s := l.find(f.load.ID); s != nil {
+				s.over, s.end, l.changed = true, f.at, true
+				l.id, l.took = s.ID, f.at.Sub(s.began)
+			}
+		}
+	}
+	return l
+}
+
+// about says whether a request is about an open load.
+func about(r grace.LoadRequest, s *spell) bool {
+	return !s.over && (r.ID == s.ID || r.ID == "" && s.anonymous)
+}
+
+func (h *life) lease(s *spell) grace.Lease {
+	return grace.Lease{ID: s.ID, Start: s.began, Deadline: s.deadline, Cap: s.began.Add(h.policy.LoadCap)}
+}
+
+// length is how long a lease may be for an expectation, from now.
+func (h *life) length(l *ledger, now time.Time, expected time.Duration) time.Duration {
+	d := h.policy.LoadTimeout
+	if expected > h.policy.LoadCap {
+		expected = h.policy.LoadCap
+	}
+	if 2*expected > d {
+		d = 2 * expected
+	}
+	if d > h.policy.LoadCap {
+		d = h.policy.LoadCap
+	}
+	if left := h.policy.LoadBudget - l.spent(now); h.policy.LoadBudget > 0 && left < d {
+		d = left
+	}
+	return d
+}
+
+func (h *life) grant(l *ledger, now time.Time, r grace.LoadRequest) *spell {
+	for i := range l.spells {
+		if s := &l.spells[i]; about(r, s) {
+			return s
+		}
+	}
+	used := func(id string) bool {
+		return slices.ContainsFunc(l.spells, func(s spell) bool { return s.ID == id })
+	}
+	switch {
+	case r.ID != "" && used(r.ID):
+		l.refused = protocol.CodeLoadEnded
+		return nil
+	case len(l.open()) >= grace.MaxOpenLoads:
+		l.refused = protocol.CodeLoadLimit
+		return nil
+	case h.policy.LoadBudget > 0 && l.spent(now) >= h.policy.LoadBudget,
+		h.policy.LoadCount >= 0 && len(l.spells) >= h.policy.LoadCount:
+		l.refused = protocol.CodeLoadBudget
+		return nil
+	}
+	s := spell{LoadRequest: r, began: now, deadline: now.Add(h.length(l, now, r.Expected)), anonymous: r.ID == ""}
+	for n := len(l.spells) + 1; s.ID == ""; n++ {
+		if id := "load-" + strconv.Itoa(n); !used(id) {
+			s.ID = id
+		}
+	}
+	l.spells = append(l.spells, s)
+	l.granted, l.changed = true, true
+	return &l.spells[len(l.spells)-1]
+}
+
+// find is the open load of an id, the latest one if there is none.
+func (l *ledger) find(id string) *spell {
+	for i := range slices.Backward(l.spells) {
+		if s := &l.spells[i]; !s.over && (id == "" || s.ID == id) {
+			return s
+		}
+	}
+	l.refused = protocol.CodeUnknownLoad
+	for _, s := range l.spells {
+		if s.ID == id {
+			l.refused = protocol.CodeLoadEnded
+		}
+	}
+	return nil
+}
+
+func (h *life) progress(l *ledger, f *fact) {
+	s := l.find(f.load.ID)
+	if s == nil {
+		return
+	}
+	before := *s
+	if f.load.Phase != "" {
+		s.Phase = f.load.Phase
+	}
+	if f.load.Expected > 0 {
+		s.Expected = f.at.Sub(s.began) + f.load.Expected
+		d := f.at.Add(h.length(l, f.at, f.load.Expected))
+		if limit := s.began.Add(h.policy.LoadCap); d.After(limit) {
+			d = limit
+		}
+		if d.After(s.deadline) {
+			s.deadline = d
+		}
+	}
+	l.changed = *s != before
+	l.lease = h.lease(s)
+}
+
+// pageEnds says whether a reason to be away tells that the page instance ended.
+func pageEnds(why protocol.Reason) bool {
+	switch why {
+	case protocol.ReasonPageHide, protocol.ReasonPageClosed, protocol.ReasonDisconnect:
+		return true
+	}
+	return false
+}
+
+// add appends a fact and concludes everything from it. A fact of a connection
+// that is not current must not be added: it is none.
+func (h *life) add(f fact) verdict {
+	var before fact // the one before, which says how things stood
+	if len(h.facts) > 0 {
+		before = *h.facts[len(h.facts)-1]
+	}
+	var known, wasOpen = len(h.facts) > 0, h.connected()
+	samePage := false
+	silence := wasOpen && before.presence != protocol.Away && !f.at.Before(h.silentAt())
+	if f.kind == attach {
+		c := h.connection()
+		samePage = len(c) > 0 && f.attachment.PageID != "" && c[0].attachment.PageID == f.attachment.PageID
+		f.afterSilence = false
+	} else if f.isEvidence() {
+		f.afterSilence = silence || before.presence == protocol.Away
+	}
+	if f.kind == closed && h.hidden() {
+		f.why = protocol.ReasonPageHide
+	}
+	last := &f
+	h.facts = append(h.facts, last)
+	l := h.scan(h.facts)
+	v := l.verdict
+
+	// Why the presence is another one, if it is; the cause unless a rule says more.
+	var why protocol.Reason
+	newlyOver := false
+	switch f.kind {
+	case attach:
+		v.known = known
+		if wasOpen {
+			v.old = h.epoch
+		}
+		if !known {
+			h.epoch, h.seq = f.attachment.LastEpoch, f.attachment.LastSeq
+		}
+		h.epoch++
+		why = protocol.ReasonConnected
+		if samePage {
+			why = protocol.ReasonReconnected
+		} else if known {
+			why = protocol.ReasonRefreshed
+		}
+	case page, browser, beat, hide:
+		why = protocol.ReasonEvidence
+	case start:
+		why = protocol.ReasonEvidence
+		if l.granted {
+			why = protocol.ReasonLoadStarted
+		}
+	case progress:
+		why = protocol.ReasonEvidence
+		if l.changed {
+			why = protocol.ReasonLoadProgress
+		}
+	case complete:
+		switch {
+		case l.refused != "":
+			why = protocol.ReasonEvidence
+		case f.failed:
+			why = protocol.ReasonLoadFailed
+		default:
+			why = protocol.ReasonLoadEnded
+		}
+	case closed, ended:
+		why = f.why
+	case restart:
+		why = protocol.ReasonRestart
+	}
+
+	// Away: what made it so, and whether the page is over.
+	away := false
+	switch {
+	case f.isEvidence(), f.kind == ended:
+	case f.kind == closed:
+		away = true
+		last.pageOver = pageEnds(f.why) || before.presence == protocol.Away && before.pageOver
+		newlyOver = last.pageOver && !before.pageOver
+	case f.kind == restart, before.presence == protocol.Away:
+		away, last.pageOver = true, before.presence == protocol.Away && before.pageOver
+	case silence:
+		away, last.pageOver = true, h.hidden()
+		why = protocol.ReasonSilence
+		if last.pageOver {
+			why = protocol.ReasonPageHide
+		}
+	}
+
+	last.presence = protocol.Active
+	hold := time.Time{}
+	onlyBrowser := h.heard().Sub(h.pageRan()) >= h.policy.BlockedAfter
+	giveUp := h.pageRan().Add(h.policy.BlockedTimeout)
+	switch {
+	case f.kind == ended:
+		last.presence = protocol.Gone
+	case away:
+		last.presence = protocol.Away
+		if hold = h.hold(); !f.at.Before(hold) {
+			last.presence, why = protocol.Gone, protocol.ReasonReconnectTimeout
+			if last.pageOver {
+				why = protocol.ReasonLeaveTimeout
+			}
+		}
+	case len(l.open()) > 0:
+		last.presence = protocol.Loading
+	case onlyBrowser && !f.at.Before(giveUp):
+		last.presence, why = protocol.Gone, protocol.ReasonBlockedTimeout
+	case onlyBrowser:
+		last.presence, why = protocol.Blocked, protocol.ReasonPageSilent
+	}
+	if before.presence == protocol.Loading && l.ranOut && !l.changed && !away && f.kind != ended {
+		why = protocol.ReasonLeaseExpired
+	}
+
+	c := grace.Change{
+		Participant: h.id, Group: "g", Epoch: h.epoch, At: f.at, From: before.presence, To: last.presence,
+		Reason: why, Connected: h.connected(),
+	}
+	switch last.presence {
+	case protocol.Away:
+		c.Deadline = hold
+	case protocol.Blocked:
+		c.Deadline = giveUp
+	case protocol.Loading:
+		c.Deadline = leaseEnd(l.open())
+	}
+	if open := l.open(); len(open) > 0 && last.presence != protocol.Gone {
+		c.Phase, c.Expected = open[len(open)-1].Phase, open[len(open)-1].Expected
+	}
+	other := c.Phase != h.told.Phase || c.Expected != h.told.Expected || !c.Deadline.Equal(h.told.Deadline)
+	if c.From != c.To || c.To == protocol.Loading && other || c.To == protocol.Away && newlyOver {
+		h.seq++
+		c.Seq = h.seq
+		h.told = c
+		v.changes = append(v.changes, c)
+	}
+	switch {
+	case last.presence == protocol.Gone:
+		h.facts = nil
+	case f.kind == look && len(v.changes) == 0 && !l.ranOut:
+		h.facts = h.facts[:len(h.facts)-1] // a look that found nothing is no fact
+	}
+	return v
+}
+
+// hold is when a seat that is away is given up. The latest fact is part of the
+// stretch of being away, and its presence is not concluded yet.
+func (h *life) hold() time.Time {
+	first := len(h.facts) - 1
+	for first > 0 && h.facts[first].kind != restart && h.facts[first-1].presence == protocol.Away {
+		first--
+	}
+	for _, f := range h.facts[first:] {
+		if f.pageOver {
+			return f.at.Add(h.policy.LeaveTimeout)
+		}
+	}
+	at := h.facts[first].at.Add(h.policy.ReconnectTimeout)
+	if d := leaseEnd(h.scan(h.facts[:first+1]).open()); d.After(at) {
+		at = d
+	}
+	return at
+}
