@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -120,6 +121,17 @@ func (r *rig) await(participant string, to protocol.Presence, n int) grace.Chang
 	}
 }
 
+// post sends a body and returns the status.
+func (r *rig) post(path, body string) int {
+	r.t.Helper()
+	res, err := http.Post(r.http.URL+path, "text/plain", strings.NewReader(body))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	res.Body.Close()
+	return res.StatusCode
+}
+
 // plain is a Socket.IO client without any SDK: what an experiment page that
 // follows the protocol by hand does.
 type plain struct {
@@ -130,6 +142,7 @@ type plain struct {
 	asked  bool // a ping arrived meanwhile
 	events chan event
 	closed chan struct{}
+	err    error // why, once closed
 	mu     sync.Mutex
 	next   uint64
 	acks   map[uint64]chan json.RawMessage
@@ -191,6 +204,7 @@ func (p *plain) read(auth string, admitted chan<- error) {
 	for {
 		_, frame, err := p.ws.Read(context.Background())
 		if err != nil {
+			p.err = err
 			select {
 			case admitted <- err:
 			default:

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"initgrace/grace"
+	"initgrace/server/socketio"
 	"initgrace/server/store"
 )
 
@@ -28,6 +29,14 @@ type Config struct {
 	// Origins are the allowed values of the Origin header besides the
 	// server's own host. "*" allows every origin.
 	Origins []string
+	// TrustedProxies are addresses or prefixes from which X-Forwarded-For is
+	// believed.
+	TrustedProxies []string
+	// Polling also admits long-polling, where the browser cannot be probed
+	// and PageTimeout applies.
+	Polling bool
+	// Limits bound what clients can make the server do.
+	Limits socketio.Limits
 	// Logger defaults to slog.Default().
 	Logger *slog.Logger
 	// Observe, if set, is called for every presence change, in order, once

@@ -59,7 +59,8 @@ func New(cfg Config) (*Server, error) {
 	s := &Server{loop: l, mux: http.NewServeMux()}
 	s.sock, err = socketio.New(hub{l}, &socketio.Options{
 		PingInterval: cfg.PageInterval, PingTimeout: pingCeiling(l.tracker.Policy()),
-		Origins: cfg.Origins, Logger: cfg.Logger,
+		Origins: cfg.Origins, TrustedProxies: cfg.TrustedProxies, Polling: cfg.Polling,
+		Limits: cfg.Limits, Logger: cfg.Logger,
 	})
 	if err == nil {
 		err = s.routes(cfg)

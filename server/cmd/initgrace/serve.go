@@ -12,18 +12,43 @@ import (
 	"time"
 
 	"initgrace/server"
+	"initgrace/server/socketio"
 	"initgrace/server/store/sqlite"
 )
 
 type serve struct {
-	Addr       string     `default:"127.0.0.1:8080" placeholder:"HOST:PORT" help:"Address to listen on."`
-	Site       string     `placeholder:"DIR" help:"Folder of the study's pages, served at / (default: the demo study)."`
-	Pyodide    string     `placeholder:"DIR" help:"Folder of the npm package pyodide (default: the embedded one)."`
-	DB         string     `name:"db" placeholder:"FILE" help:"SQLite file of the sessions (default: in memory, lost at exit)."`
-	Config     string     `placeholder:"FILE" help:"YAML file with the policy."`
-	Origin     []string   `placeholder:"ORIGIN" help:"Allowed Origin besides the server's own host, such as https://lab.example; * allows all. May be given several times."`
-	AdminToken string     `placeholder:"TOKEN" help:"Token of the administration pages (default: they are off)."`
-	LogLevel   slog.Level `default:"info" placeholder:"LEVEL" help:"debug, info, warn or error."`
+	Addr         string     `default:"127.0.0.1:8080" placeholder:"HOST:PORT" help:"Address to listen on."`
+	Site         string     `placeholder:"DIR" help:"Folder of the study's pages, served at / (default: the demo study)."`
+	Pyodide      string     `placeholder:"DIR" help:"Folder of the npm package pyodide (default: the embedded one)."`
+	DB           string     `name:"db" placeholder:"FILE" help:"SQLite file of the sessions (default: in memory, lost at exit)."`
+	Config       string     `placeholder:"FILE" help:"YAML file with the policy."`
+	AdminToken   string     `placeholder:"TOKEN" help:"Token of the administration pages (default: they are off)."`
+	LogLevel     slog.Level `default:"info" placeholder:"LEVEL" help:"debug, info, warn or error."`
+	Origin       []string   `placeholder:"ORIGIN" help:"Allowed Origin besides the server's own host, such as https://lab.example; * allows all. May be given several times."`
+	TrustedProxy []string   `placeholder:"ADDRESS" help:"Address or prefix (10.0.0.0/8) of a proxy whose X-Forwarded-For is believed. May be given several times."`
+	Polling      bool       `help:"Also admit long-polling, where a frozen page cannot be told from a dead one as fast."`
+	Limits       limits     `embed:"" prefix:"max-" group:"Limits (0: the default, -1: none)"`
+}
+
+// limits are those of socketio.Limits that somebody may have to change.
+type limits struct {
+	Packet      int           `placeholder:"BYTES" help:"Largest inbound packet (1 MiB)."`
+	Events      float64       `placeholder:"N" help:"Packets a second taken from one connection (500)."`
+	Bytes       int           `placeholder:"BYTES" help:"Bytes a second taken from one connection (1 MiB)."`
+	Outbound    int           `placeholder:"BYTES" help:"Bytes that may wait to be written to one connection (1 MiB)."`
+	Connections int           `placeholder:"N" help:"Open connections (20000)."`
+	PerAddress  int           `placeholder:"N" help:"Open connections of one address (1000)."`
+	Handshakes  float64       `placeholder:"N" help:"New connections a second (300)."`
+	ConnectTime time.Duration `placeholder:"TIME" help:"Time from a connection's start until it is admitted (10s)."`
+	WriteTime   time.Duration `placeholder:"TIME" help:"Time for which a connection may accept no byte (10s)."`
+}
+
+func (l limits) socketio() socketio.Limits {
+	return socketio.Limits{
+		Packet: l.Packet, Events: l.Events, Bytes: l.Bytes, Outbound: l.Outbound,
+		Connections: l.Connections, PerAddress: l.PerAddress, Handshakes: l.Handshakes,
+		ConnectTimeout: l.ConnectTime, WriteTimeout: l.WriteTime,
+	}
 }
 
 // shutdownTimeout is how long an orderly end may take.
@@ -31,7 +56,10 @@ const shutdownTimeout = 10 * time.Second
 
 func (s serve) Run(ctx context.Context, c console) error {
 	log := slog.New(slog.NewTextHandler(c.stderr, &slog.HandlerOptions{Level: s.LogLevel}))
-	cfg := server.Config{Origins: s.Origin, Logger: log}
+	cfg := server.Config{
+		Origins: s.Origin, TrustedProxies: s.TrustedProxy, Polling: s.Polling,
+		Limits: s.Limits.socketio(), Logger: log,
+	}
 	if err := readConfig(s.Config, &cfg); err != nil {
 		return err
 	}
