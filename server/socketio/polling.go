@@ -126,6 +126,7 @@ func (p *polling) post(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer p.posting.Store(false)
+	defer p.c.recovered("reading")
 	limits := p.c.srv.limits
 	http.NewResponseController(w).SetReadDeadline(time.Now().Add(limits.WriteTimeout))
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, int64(limits.Packet)))

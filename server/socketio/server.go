@@ -101,16 +101,16 @@ func (s *Server) Close(ctx context.Context) error {
 	for _, c := range s.all() {
 		c.Close("server shutting down", ComeBack)
 	}
+	defer s.module.Close(nil)
 	select {
 	case <-s.drained:
+		return nil
 	case <-ctx.Done():
 		for _, c := range s.all() {
 			c.out.cut()
 		}
 		return ctx.Err()
 	}
-	s.module.Close(nil)
-	return nil
 }
 
 func (s *Server) all() []*Conn {
