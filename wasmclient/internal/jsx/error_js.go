@@ -1,0 +1,64 @@
+package jsx
+
+import (
+	"fmt"
+	"runtime/debug"
+	"syscall/js"
+)
+
+// An Error is something that JS threw, or rejected a promise with.
+type Error struct {
+	Value   Value // the thing itself
+	Name    string
+	Message string
+	Code    string // its code property, if that is a string
+}
+
+func (e *Error) Error() string {
+	switch {
+	case e.Message == "":
+		return e.Name
+	case e.Name == "" || e.Name == "Error":
+		return e.Message
+	}
+	return e.Name + ": " + e.Message
+}
+
+// FromJS makes an error of whatever was thrown.
+func FromJS(v Value) *Error {
+	e := &Error{Value: v}
+	if v.Type() == js.TypeObject {
+		e.Name, e.Message, e.Code = String(v.Get("name")), String(v.Get("message")), String(v.Get("code"))
+	}
+	if e.Name == "" && e.Message == "" {
+		e.Message = Global().Get("String").Invoke(v).String()
+	}
+	return e
+}
+
+// NewError makes a JS Error with a code.
+func NewError(code, message string) Value {
+	e := Global().Get("Error").New(message)
+	e.Set("code", code)
+	return e
+}
+
+// A Panic is a Go panic that was caught before it could end the program.
+type Panic struct {
+	Value any
+	Stack string
+}
+
+func (p *Panic) Error() string { return fmt.Sprint("panic: ", p.Value) }
+
+// Recover, deferred, hands f what was thrown by JS (an *Error) or panicked (a
+// *Panic).
+func Recover(f func(error)) {
+	switch r := recover().(type) {
+	case nil:
+	case js.Error:
+		f(FromJS(r.Value))
+	default:
+		f(&Panic{r, string(debug.Stack())})
+	}
+}

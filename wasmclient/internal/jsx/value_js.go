@@ -1,0 +1,85 @@
+package jsx
+
+import (
+	"context"
+	"syscall/js"
+)
+
+// Value is a JS value.
+type Value = js.Value
+
+// Global is globalThis.
+func Global() Value { return js.Global() }
+
+// Call calls a method.
+func Call(v Value, method string, args ...any) (res Value, err error) {
+	defer Recover(func(e error) { err = e })
+	return v.Call(method, args...), nil
+}
+
+// Invoke calls a function.
+func Invoke(f Value, args ...any) (res Value, err error) {
+	defer Recover(func(e error) { err = e })
+	return f.Invoke(args...), nil
+}
+
+// Await waits, on the caller's goroutine, for a promise; any other value is its
+// own result. If ctx ends first the promise goes on, unheard.
+func Await(ctx context.Context, promise Value) (Value, error) {
+	type result struct {
+		value Value
+		err   error
+	}
+	done := make(chan result, 1)
+	var fulfilled, rejected js.Func
+	settle := func(r result) any {
+		fulfilled.Release()
+		rejected.Release()
+		done <- r
+		return nil
+	}
+	fulfilled = js.FuncOf(func(_ Value, args []Value) any { return settle(result{value: arg(args, 0)}) })
+	rejected = js.FuncOf(func(_ Value, args []Value) any { return settle(result{err: FromJS(arg(args, 0))}) })
+	resolved, err := Call(Global().Get("Promise"), "resolve", promise)
+	if err == nil {
+		_, err = Call(resolved, "then", fulfilled, rejected)
+	}
+	if err != nil {
+		settle(result{err: err})
+	}
+	select {
+	case r := <-done:
+		return r.value, r.err
+	case <-ctx.Done():
+		return js.Undefined(), ctx.Err()
+	}
+}
+
+func arg(args []Value, i int) Value {
+	if i < len(args) {
+		return args[i]
+	}
+	return js.Undefined()
+}
+
+// String is v if it is a string, else "".
+func String(v Value) string {
+	if v.Type() == js.TypeString {
+		return v.String()
+	}
+	return ""
+}
+
+// Number is v if it is a number, else 0.
+func Number(v Value) float64 {
+	if v.Type() == js.TypeNumber {
+		return v.Float()
+	}
+	return 0
+}
+
+// Hidden says whether the document is in the background, where timers are slow.
+func Hidden() bool {
+	d := Global().Get("document")
+	return d.Type() == js.TypeObject && String(d.Get("visibilityState")) == "hidden"
+}

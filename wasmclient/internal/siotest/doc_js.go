@@ -1,0 +1,2 @@
+// Package siotest has nothing for js.
+package siotest

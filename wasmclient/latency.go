@@ -1,0 +1,56 @@
+package wasmclient
+
+import (
+	"encoding/json"
+	"time"
+
+	"initgrace/grace/protocol"
+	"initgrace/grace/protocol/sio"
+)
+
+// latency measures round trips. It is a measurement and nothing else: the
+// server's silence is judged by whatever is heard.
+type latency struct {
+	id        uint64               // of the last ping; they count from 1
+	sent      [pingsKept]time.Time // when, by id
+	last, max time.Duration
+}
+
+// pingsKept is how many pings may be under way, one an interval.
+const pingsKept = 64
+
+// maxLatency is the longest round trip that the server believes.
+const maxLatency = 60 * time.Second
+
+func (l *latency) next(now time.Time) protocol.Ping {
+	l.id++
+	l.sent[l.id%pingsKept] = now
+	return protocol.Ping{ID: l.id, LatencyMS: float64(l.last.Microseconds()) / 1000}
+}
+
+// answered takes a pong. If more pings than there were should have been sent
+// since the one that it answers, then the page was blocked and the round trip
+// says nothing about the network.
+func (l *latency) answered(now time.Time, p protocol.Pong, interval time.Duration) {
+	l.max = time.Duration(p.MaxLatency * float64(time.Millisecond))
+	if p.ID == 0 || p.ID > l.id || l.id-p.ID >= pingsKept {
+		return
+	}
+	d := now.Sub(l.sent[p.ID%pingsKept])
+	if later := time.Duration(l.id - p.ID); d < (later+1)*interval+interval/4 && d < maxLatency {
+		l.last = d
+	}
+}
+
+// ping sends a ping with the round trip of the one before.
+func (c *Client) ping(cn *conn) {
+	c.mu.Lock()
+	ping := c.latency.next(time.Now())
+	c.mu.Unlock()
+	data, err := json.Marshal(ping)
+	if err != nil {
+		panic(err) // numbers
+	}
+	p := sio.Packet{Type: sio.Event, Data: sio.AppendEvent(nil, protocol.EventPing, data)}
+	_ = cn.send(sio.Append([]byte{byte(sio.Message)}, p)) // one measurement less
+}

@@ -1,0 +1,155 @@
+package wasmclient
+
+import (
+	"encoding/json"
+	"errors"
+	"time"
+
+	"initgrace/grace/protocol"
+	"initgrace/grace/protocol/sio"
+)
+
+// frame takes one Engine.IO packet of a connection. It runs on the goroutine
+// that reads and must not wait.
+func (c *Client) frame(cn *conn, frame []byte) {
+	typ, data, err := sio.DecodeEngine(frame)
+	if err != nil {
+		cn.fail(protocolError("a malformed packet: " + err.Error()))
+		return
+	}
+	switch typ {
+	case sio.Open:
+		if err := cn.opened(data); err != nil {
+			cn.fail(err)
+			return
+		}
+		_ = cn.send(c.hello()) // a lost connection is told to its owner
+	case sio.Ping:
+		_ = cn.send(sio.AppendEngine(nil, sio.Pong, data))
+	case sio.Close:
+		cn.fail(errLost)
+	case sio.Message:
+		c.packet(cn, data)
+	}
+}
+
+// hello is the CONNECT packet with what the client knows by now.
+func (c *Client) hello() []byte {
+	c.mu.Lock()
+	auth := protocol.Auth{
+		Participant: c.opts.Participant, Experiment: c.opts.Experiment, Group: c.opts.Group,
+		Token: c.state.Session.Token, PageID: c.opts.PageID, Host: c.opts.Host,
+		Seq: c.lastSeq, Loads: append([]protocol.OpenLoad(nil), c.loads...),
+	}
+	c.mu.Unlock()
+	data, err := json.Marshal(auth)
+	if err != nil {
+		panic(err) // strings and numbers
+	}
+	return sio.Append([]byte{byte(sio.Message)}, sio.Packet{Type: sio.Connect, Data: data})
+}
+
+// packet takes one Socket.IO packet.
+func (c *Client) packet(cn *conn, message []byte) {
+	p, err := sio.Decode(message)
+	switch {
+	case err != nil:
+		cn.fail(protocolError("a malformed packet: " + err.Error()))
+	case p.Namespace != "/":
+	case p.Type == sio.ConnectError:
+		cn.fail(refusal(p.Data))
+	case p.Type == sio.Disconnect:
+		cn.fail(c.dismissed())
+	case p.Type == sio.Ack:
+		c.settle(cn, p.ID, p.Data)
+	case p.Type == sio.Event:
+		name, args, err := sio.SplitEvent(p.Data)
+		if err != nil {
+			cn.fail(protocolError("a malformed event: " + err.Error()))
+			return
+		}
+		var payload []byte
+		if len(args) > 0 {
+			payload = args[0]
+		}
+		c.event(cn, name, payload)
+	}
+}
+
+// refusal reads a connect_error. One that is not the project's own (from a
+// proxy, say) does not say that trying again is useless.
+func refusal(data []byte) error {
+	var e struct {
+		Message string          `json:"message"`
+		Data    *protocol.Error `json:"data"`
+	}
+	switch err := json.Unmarshal(data, &e); {
+	case err != nil:
+		return protocolError("a connect_error of another kind: " + err.Error())
+	case e.Data != nil && e.Data.Code != "":
+		return e.Data
+	}
+	return errors.New("refused: " + e.Message)
+}
+
+// dismissed is what the end of the namespace means: to stay away, unless the
+// server has said that it will be back.
+func (c *Client) dismissed() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.comeBack.IsZero() {
+		return errDismissed
+	}
+	return errLost
+}
+
+// event takes one event: what it says about the session first, then the
+// handlers.
+func (c *Client) event(cn *conn, name string, payload []byte) {
+	switch name {
+	case EventReconnecting, EventRestored, EventClose:
+		return
+	}
+	c.mu.Lock()
+	current := cn == c.current
+	c.mu.Unlock()
+	if !current {
+		return
+	}
+	if name == protocol.EventSession {
+		c.session(cn, payload)
+		return
+	}
+	err := c.note(name, payload)
+	c.events.put(name, payload)
+	if err != nil {
+		cn.fail(err)
+	}
+}
+
+// session takes the event that begins every connection.
+func (c *Client) session(cn *conn, payload []byte) {
+	var s protocol.Session
+	if err := json.Unmarshal(payload, &s); err != nil {
+		cn.fail(protocolError("a session of another kind: " + err.Error()))
+		return
+	}
+	c.mu.Lock()
+	first := cn.becomeReady()
+	if first {
+		c.sessions++
+		c.comeBack = time.Time{}
+		c.latency = latency{}
+	}
+	again := first && c.sessions > 1
+	c.state.Session = s
+	c.events.put(protocol.EventSession, payload)
+	if again {
+		c.events.put(EventRestored, payload)
+	}
+	if first {
+		c.live = cn
+		c.flush(cn)
+	}
+	c.mu.Unlock()
+}

@@ -1,0 +1,111 @@
+package wasmclient
+
+import (
+	"context"
+	"encoding/json"
+	"slices"
+	"time"
+
+	"initgrace/grace/protocol"
+)
+
+// State is what a client knows about its session.
+type State struct {
+	// Session is what the server last said, with the changes since then: its
+	// group and partners, and the state and version that were saved.
+	Session protocol.Session
+	// Presence is what the server believes about this participant. Its State
+	// is empty until the server has said so.
+	Presence protocol.PartnerState
+	// Connected says whether there is a connection now.
+	Connected bool
+	// Latency is the last measured round trip; 0: none yet.
+	Latency time.Duration
+	// MaxLatency is the largest recent one of the group, as the server says.
+	MaxLatency time.Duration
+}
+
+// State returns what is known now.
+func (c *Client) State() State {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s := c.state
+	s.Session.Partners = slices.Clone(s.Session.Partners)
+	s.Connected = c.live != nil
+	s.Latency, s.MaxLatency = c.latency.last, c.latency.max
+	return s
+}
+
+// note takes what an event says about the session. The error ends the
+// connection.
+func (c *Client) note(name string, payload []byte) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s := &c.state.Session
+	switch name {
+	case protocol.EventPresence:
+		read(payload, &c.state.Presence)
+	case protocol.EventMessage:
+		var m struct {
+			Seq uint64 `json:"seq"`
+		}
+		if read(payload, &m) {
+			c.lastSeq = m.Seq
+		}
+	case protocol.EventGroupReady:
+		var g protocol.GroupReady
+		if read(payload, &g) {
+			s.Group = g.Group
+			s.Partners = slices.DeleteFunc(g.Members, func(p string) bool { return p == s.Participant })
+		}
+	case protocol.EventGroupEnd:
+		var g protocol.GroupEnd
+		if read(payload, &g) && g.Group == s.Group {
+			s.Group, s.Partners = "", nil
+		}
+	case protocol.EventPong:
+		var p protocol.Pong
+		if read(payload, &p) {
+			c.latency.answered(time.Now(), p, c.opts.Latency)
+		}
+	case protocol.EventServerRestarting:
+		var r protocol.Restarting
+		read(payload, &r)
+		c.comeBack = time.Now().Add(time.Duration(r.DelayMS) * time.Millisecond)
+	case protocol.EventReplaced:
+		return errReplaced
+	case protocol.EventExpired:
+		var e struct {
+			Reason protocol.Reason `json:"reason"`
+		}
+		read(payload, &e)
+		return protocol.NewError(CodeExpired, "the participant's seat was given up: "+string(e.Reason))
+	}
+	return nil
+}
+
+// read unmarshals what a server of this project sends. Another one's payload of
+// the same name is left to the handlers.
+func read(payload []byte, v any) bool { return json.Unmarshal(payload, v) == nil }
+
+// SaveState stores the study's own state in the session and returns its new
+// version. Calls take turns. A *protocol.Error of code CodeStaleVersion says
+// that another page has saved since: State has what is current after the next
+// session event.
+func (c *Client) SaveState(ctx context.Context, s protocol.State) (version uint64, err error) {
+	select {
+	case c.saving <- struct{}{}:
+		defer func() { <-c.saving }()
+	case <-ctx.Done():
+		return 0, ctx.Err()
+	}
+	save := protocol.StateSave{State: s, Version: c.State().Session.Version}
+	var saved protocol.StateSaved
+	if err := c.EmitAck(ctx, protocol.EventStateSave, save, &saved); err != nil {
+		return 0, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.state.Session.State, c.state.Session.Version = s, saved.Version
+	return saved.Version, nil
+}
