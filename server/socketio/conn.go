@@ -226,7 +226,7 @@ func (c *Conn) finish(cause Cause) {
 	if c.polling != nil { // a GET is to fetch what is left
 		select {
 		case <-c.out.written():
-		case <-time.After(c.srv.limits.WriteTimeout):
+		case <-time.After(linger):
 		}
 	}
 }
