@@ -70,6 +70,22 @@ type Client struct {
 // the last cause. A refusal that would only be repeated is returned at once, as
 // the server's *protocol.Error.
 func Dial(ctx context.Context, url string, o *Options) (*Client, error) {
+	c, err := newClient(url, o)
+	if err != nil {
+		return nil, err
+	}
+	c.spawn(c.events.run)
+	first, err := c.connect(ctx, nil)
+	if err != nil {
+		c.end(err)
+		c.cleanUp(nil)
+		return nil, err
+	}
+	go c.run(first)
+	return c, nil
+}
+
+func newClient(url string, o *Options) (*Client, error) {
 	opts, err := o.withDefaults()
 	if err != nil {
 		return nil, err
@@ -86,15 +102,6 @@ func Dial(ctx context.Context, url string, o *Options) (*Client, error) {
 	c.ctx, c.stop = context.WithCancel(context.Background())
 	c.rush, c.haste = context.WithCancel(context.Background())
 	c.events.init(opts.Handlers)
-	c.spawn(c.events.run)
-
-	first, err := c.connect(ctx, nil)
-	if err != nil {
-		c.end(err)
-		c.cleanUp(nil)
-		return nil, err
-	}
-	go c.run(first)
 	return c, nil
 }
 

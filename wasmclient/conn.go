@@ -51,7 +51,9 @@ const (
 )
 
 func newConn(ws *websocket.Conn, limit int) *conn {
-	ws.SetReadLimit(readLimit)
+	if ws != nil { // nil in a fuzz test
+		ws.SetReadLimit(readLimit)
+	}
 	ctx, kill := readContext()
 	return &conn{
 		ws: ws, limit: limit, heard: time.Now(), reading: ctx, kill: kill,
@@ -189,8 +191,9 @@ func (c *conn) opened(data []byte) error {
 		PingTimeout  int64 `json:"pingTimeout"`
 		MaxPayload   int   `json:"maxPayload"`
 	}
-	if err := json.Unmarshal(data, &h); err != nil || h.PingInterval <= 0 || h.PingTimeout <= 0 {
-		return protocolError("a handshake without pingInterval and pingTimeout")
+	sane := func(ms int64) bool { return ms > 0 && ms <= (24*time.Hour).Milliseconds() }
+	if err := json.Unmarshal(data, &h); err != nil || !sane(h.PingInterval) || !sane(h.PingTimeout) {
+		return protocolError("a handshake without a pingInterval and a pingTimeout of at most a day")
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()

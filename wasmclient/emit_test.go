@@ -263,6 +263,7 @@ func TestQueueWhileStalled(t *testing.T) {
 	}
 	bubble(t, script, func(t *testing.T, s *siotest.Server) {
 		c := connect(t, s, Options{QueueBytes: 1000})
+		synctest.Wait()
 		var err error
 		for range 100 {
 			if err = c.Emit(t.Context(), "x", strings.Repeat("x", 90)); err != nil {

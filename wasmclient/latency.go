@@ -32,7 +32,7 @@ func (l *latency) next(now time.Time) protocol.Ping {
 // since the one that it answers, then the page was blocked and the round trip
 // says nothing about the network.
 func (l *latency) answered(now time.Time, p protocol.Pong, interval time.Duration) {
-	l.max = time.Duration(p.MaxLatency * float64(time.Millisecond))
+	l.max = time.Duration(min(max(p.MaxLatency, 0), 60_000) * float64(time.Millisecond))
 	if p.ID == 0 || p.ID > l.id || l.id-p.ID >= pingsKept {
 		return
 	}

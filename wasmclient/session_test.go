@@ -337,6 +337,7 @@ func TestCloseGivesUpWithItsContext(t *testing.T) {
 	script := func(c *siotest.Conn) { c.Greet(); c.Stall(); c.Wait() }
 	bubble(t, script, func(t *testing.T, s *siotest.Server) {
 		c := connect(t, s, Options{})
+		synctest.Wait()
 		began := time.Now()
 		if err := c.Close(within(t, time.Millisecond)); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("error %v", err)

@@ -36,6 +36,9 @@ func (c *Client) State() State {
 	return s
 }
 
+// maxDelay is the longest pause that a server may ask for.
+const maxDelay = 5 * time.Minute
+
 // note takes what an event says about the session. The error ends the
 // connection.
 func (c *Client) note(name string, payload []byte) error {
@@ -71,7 +74,7 @@ func (c *Client) note(name string, payload []byte) error {
 	case protocol.EventServerRestarting:
 		var r protocol.Restarting
 		read(payload, &r)
-		c.comeBack = time.Now().Add(time.Duration(r.DelayMS) * time.Millisecond)
+		c.comeBack = time.Now().Add(time.Duration(min(max(r.DelayMS, 0), maxDelay.Milliseconds())) * time.Millisecond)
 	case protocol.EventReplaced:
 		return errReplaced
 	case protocol.EventExpired:
