@@ -12,6 +12,7 @@ import (
 
 	"initgrace/grace"
 	"initgrace/grace/protocol"
+	"initgrace/server/eventlog"
 	"initgrace/server/groups"
 	"initgrace/server/socketio"
 )
@@ -55,6 +56,9 @@ func (l *loop) handle(now time.Time, p *peer, e socketio.Event, act action, refu
 	}
 	l.publish(now)
 	if refused != nil {
+		if m := l.members[p.participant]; m != nil && m.peer == p {
+			l.recordRefused(now, m, refused.Code, e.Name)
+		}
 		l.log.Debug("refused", "participant", p.participant, "event", e.Name, "code", refused.Code, "message", refused.Message)
 	}
 	if !e.Ack {
@@ -119,6 +123,7 @@ func decodeLoadStart(payload json.RawMessage) (action, *protocol.Error) {
 	}
 	return func(l *loop, now time.Time, p *peer) (any, *protocol.Error) {
 		lease, err := l.tracker.LoadStart(now, p.participant, p.epoch, r)
+		l.traceLoads(now, l.members[p.participant], protocol.ReasonLoadStarted)
 		if err != nil {
 			return nil, refusal(err)
 		}
@@ -143,6 +148,7 @@ func decodeLoadProgress(payload json.RawMessage) (action, *protocol.Error) {
 	}
 	return func(l *loop, now time.Time, p *peer) (any, *protocol.Error) {
 		lease, err := l.tracker.LoadProgress(now, p.participant, p.epoch, r)
+		l.traceLoads(now, l.members[p.participant], protocol.ReasonLoadProgress)
 		if err != nil {
 			return nil, refusal(err)
 		}
@@ -170,10 +176,16 @@ func decodeLoadComplete(payload json.RawMessage) (action, *protocol.Error) {
 	}
 	return func(l *loop, now time.Time, p *peer) (any, *protocol.Error) {
 		ended, err := l.tracker.LoadEnd(now, p.participant, p.epoch, v.ID, v.Error)
-		if err != nil {
-			return nil, refusal(err)
-		}
 		m := l.members[p.participant]
+		if err != nil {
+			refused := refusal(err)
+			if refused.Code == protocol.CodeLoadEnded {
+				l.recordLoadLate(now, m, v)
+			}
+			return nil, refused
+		}
+		l.recordLoadEnd(now, m, ended, v)
+		l.traceLoads(now, m, protocol.ReasonLoadEnded)
 		t := &m.session.Totals
 		t.LongestBlock = max(t.LongestBlock, longest)
 		if v.Error {
@@ -210,6 +222,9 @@ func decodeStateSave(payload json.RawMessage) (action, *protocol.Error) {
 		s.State = v.State
 		s.Version++
 		l.mark(m)
+		l.recordChatter(now, m, eventlog.Record{
+			Kind: eventlog.StateSaved, Scene: v.SceneID, Version: eventlog.Of(s.Version), Bytes: eventlog.Of(len(payload)),
+		})
 		return &protocol.StateSaved{OK: true, Version: s.Version}, nil
 	}, nil
 }
@@ -235,6 +250,11 @@ func decodeJoin(payload json.RawMessage) (action, *protocol.Error) {
 	return func(l *loop, now time.Time, p *peer) (any, *protocol.Error) {
 		if g := l.groups.Of(p.participant); g.Name != "" {
 			return nil, protocol.NewError(protocol.CodeInGroup, "the participant is in group "+g.Name+" already")
+		}
+		if l.groups.Size(p.participant) != v.Size {
+			m := l.members[p.participant]
+			m.trace.waiting = now
+			l.recordChatter(now, m, eventlog.Record{Kind: eventlog.Waiting, Count: eventlog.Of(v.Size)})
 		}
 		l.groups.Wait(p.participant, v.Size)
 		reply := l.waiting(v.Size)
@@ -293,6 +313,7 @@ func (l *loop) begin(now time.Time, g groups.Group) {
 		m.session.Group = g.Name
 		l.mark(m)
 		l.tracker.SetGroup(p, g.Name)
+		l.recordJoined(now, m, len(g.Members))
 		l.send(m, "", protocol.EventGroupReady, protocol.GroupReady{Group: g.Name, Members: g.Members})
 		for _, partner := range l.groups.Partners(p) {
 			if snap, ok := l.tracker.Snapshot(now, partner); ok {
@@ -322,9 +343,15 @@ func decodeSend(payload json.RawMessage) (action, *protocol.Error) {
 		}
 		m := l.members[p.participant]
 		m.session.Sent++
+		m.trace.sent.add(len(v.Data))
 		frame := l.encode(protocol.EventMessage, protocol.Message{From: p.participant, Seq: m.session.Sent, Data: v.Data})
 		for _, partner := range partners {
-			if pm := l.members[partner]; pm != nil && !l.sendFrame(pm, "", frame) {
+			pm := l.members[partner]
+			if pm == nil {
+				continue
+			}
+			pm.trace.received.add(len(v.Data))
+			if !l.sendFrame(pm, "", frame) {
 				l.log.Warn("a held message was dropped", "from", p.participant, "to", partner, "held_bytes", pm.held.Bytes())
 			}
 		}

@@ -28,7 +28,9 @@ type loop struct {
 	log     *slog.Logger
 	observe func(grace.Change)
 
-	clock clock
+	clock   clock
+	journal journal
+
 	inbox chan task
 	quit  chan struct{} // closed: stop when the inbox is empty
 	done  chan struct{} // closed: everything is stored, nothing happens any more
@@ -51,17 +53,18 @@ type effect func(error)
 
 // batch is what is stored at once, and what follows from it.
 type batch struct {
-	sessions []store.Session
-	after    []effect
-	err      error
+	store.Batch
+	after []effect
+	err   error
 }
 
 const (
 	inboxSize = 4096
 	// drainMax is how many tasks run before the deadlines are looked at again.
 	drainMax = 512
-	// maxPending is how many effects may wait for the store before the loop
-	// stops taking tasks, so that a slow disk slows the clients down.
+	// maxPending is how many effects, or records of the log, may wait for the
+	// store before the loop stops taking tasks, so that a slow disk slows the
+	// clients down. The policy's time stands still until it has caught up.
 	maxPending = 65536
 	// storeTimeout bounds one batch.
 	storeTimeout = 10 * time.Second
@@ -85,20 +88,25 @@ func (l *loop) run() {
 	defer timer.Stop()
 	busy, quit := false, l.quit
 	for {
-		if !busy && len(l.dirty)+len(l.after) > 0 {
+		if !busy && l.pending() > 0 {
 			l.commits <- l.take()
 			busy = true
 		}
 		if quit == nil && !busy && len(l.inbox) == 0 {
-			return
+			if l.journal.stopped {
+				return
+			}
+			l.recordStop(l.now())
+			continue
 		}
-		inbox := l.inbox
-		if len(l.after) > maxPending {
-			inbox = nil
+		if l.full() { // so busy: nobody is heard, and nobody's silence counts
+			l.settleBatch(<-l.committed)
+			busy = false
+			continue
 		}
 		var first task
 		select {
-		case first = <-inbox:
+		case first = <-l.inbox:
 		case b := <-l.committed:
 			busy = false
 			l.settleBatch(b)
@@ -111,14 +119,20 @@ func (l *loop) run() {
 			l.do(first, now)
 		}
 		// What has arrived is heard before any silence is judged.
-		for n := 0; n < drainMax && len(l.inbox) > 0 && len(l.after) <= maxPending; n++ {
+		for n := 0; n < drainMax && len(l.inbox) > 0 && !l.full(); n++ {
 			l.do(<-l.inbox, now)
 		}
 		l.tracker.Advance(now)
 		l.publish(now)
+		l.recordHandshakes(now, handshakePause)
 		timer.Reset(l.sleep(now))
 	}
 }
+
+// pending is how much waits for the store.
+func (l *loop) pending() int { return len(l.dirty) + len(l.after) + len(l.journal.records) }
+
+func (l *loop) full() bool { return max(len(l.after), len(l.journal.records)) > maxPending }
 
 func (l *loop) now() time.Time {
 	now, stalled := l.clock.read(time.Now())
@@ -174,11 +188,12 @@ func (l *loop) mark(m *member) {
 
 func (l *loop) take() batch {
 	b := batch{after: l.after}
+	b.Records = l.journal.take()
 	wall := time.Now()
 	for _, m := range l.dirty {
 		m.dirty = false
 		m.session.Updated = wall
-		b.sessions = append(b.sessions, m.session)
+		b.Sessions = append(b.Sessions, m.session)
 	}
 	l.dirty, l.after = l.dirty[:0], nil
 	return b
@@ -187,7 +202,8 @@ func (l *loop) take() batch {
 // settleBatch learns what became of a batch: what could not be stored is
 // stored with the next one, and who is gone is forgotten once that is stored.
 func (l *loop) settleBatch(b batch) {
-	for _, s := range b.sessions {
+	l.journal.settle(b.Records, b.err)
+	for _, s := range b.Sessions {
 		m := l.members[s.Participant]
 		switch {
 		case m == nil:
@@ -203,12 +219,12 @@ func (l *loop) settleBatch(b batch) {
 // so that the loop goes on collecting the next batch meanwhile.
 func (l *loop) commit() {
 	for b := range l.commits {
-		if len(b.sessions) > 0 {
+		if len(b.Sessions)+len(b.Records) > 0 {
 			ctx, cancel := context.WithTimeout(context.Background(), storeTimeout)
-			b.err = l.store.Put(ctx, b.sessions)
+			b.err = l.store.Put(ctx, b.Batch)
 			cancel()
 			if b.err != nil {
-				l.log.Error("sessions could not be stored; trying again", "sessions", len(b.sessions), "err", b.err)
+				l.log.Error("what happened could not be stored; trying again", "sessions", len(b.Sessions), "events", len(b.Records), "err", b.err)
 				time.Sleep(100 * time.Millisecond) // or a dead disk would be asked without a pause
 			}
 		}

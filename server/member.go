@@ -5,6 +5,7 @@ import (
 
 	"initgrace/grace"
 	"initgrace/grace/protocol"
+	"initgrace/server/eventlog"
 	"initgrace/server/hold"
 	"initgrace/server/socketio"
 	"initgrace/server/store"
@@ -19,6 +20,7 @@ type member struct {
 	latency float64   // milliseconds, as the client last measured it
 	since   time.Time // of the presence, by the policy's clock
 	dirty   bool      // to be stored
+	trace   trace     // what the event log remembers
 }
 
 func (m *member) gone() bool { return m.session.Presence == protocol.Gone }
@@ -60,7 +62,11 @@ func (l *loop) send(m *member, key, event string, payload any) bool {
 
 func (l *loop) sendFrame(m *member, key string, frame []byte) bool {
 	if !m.readable() {
-		return m.held.Push(key, frame)
+		held := m.held.Push(key, frame)
+		if !held {
+			m.trace.dropped.add(len(frame))
+		}
+		return held
 	}
 	conn := m.peer.conn
 	l.then(func(error) { conn.EmitFrame(frame) })
@@ -82,8 +88,10 @@ func (l *loop) encode(event string, payload any) []byte {
 }
 
 // release sends what was held.
-func (l *loop) release(m *member) {
+func (l *loop) release(now time.Time, m *member) {
+	l.recordTally(now, m, &m.trace.dropped, eventlog.Record{Kind: eventlog.Dropped, Reason: eventlog.ReasonQueueFull})
 	if conn := m.peer.conn; m.held.Len() > 0 {
+		l.recordOf(now, m, eventlog.Record{Kind: eventlog.Released, Count: eventlog.Of(m.held.Len()), Bytes: eventlog.Of(m.held.Bytes())})
 		frames := m.held.Take()
 		l.then(func(error) {
 			for _, f := range frames {

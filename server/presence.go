@@ -9,6 +9,7 @@ import (
 
 	"initgrace/grace"
 	"initgrace/grace/protocol"
+	"initgrace/server/eventlog"
 	"initgrace/server/socketio"
 	"initgrace/server/store"
 )
@@ -31,7 +32,7 @@ func (l *loop) attach(now time.Time, p *peer) {
 	if group == "" && !expired {
 		group = s.Group
 	}
-	old := m.peer
+	old, page, formerly := m.peer, s.PageID, s.Group
 	m.peer = p
 	at := l.tracker.Attach(now, grace.Attachment{
 		Participant: p.participant, Group: group, PageID: p.pageID, CanProbe: p.conn.CanProbe(),
@@ -44,9 +45,14 @@ func (l *loop) attach(now time.Time, p *peer) {
 	}
 	s.Totals.Connections++
 	l.mark(m)
+	why := l.recordConnected(now, m, p, old, at, page)
 	if group != "" {
 		l.groups.Assign(group, p.participant)
 	}
+	if group != formerly {
+		l.recordRegrouped(now, m, formerly)
+	}
+	l.traceLoads(now, m, why)
 	if old != nil {
 		l.tell(old, protocol.EventReplaced, struct{}{})
 		l.then(func(error) { old.conn.Close("replaced by a newer connection", socketio.StayAway) })
@@ -89,6 +95,10 @@ func (l *loop) detach(now time.Time, p *peer, why socketio.Cause) {
 		reason = protocol.ReasonRefused
 	}
 	l.log.Info("disconnected", "participant", p.participant, "epoch", p.epoch, "reason", reason, "detail", why.Detail, "conn", p.conn.ID())
+	if l.closing {
+		reason = protocol.ReasonRestart
+	}
+	l.recordDisconnected(now, m, p, string(reason), why.Detail)
 	if !l.closing {
 		l.tracker.Close(now, p.participant, p.epoch, reason)
 	}
@@ -114,10 +124,12 @@ func (l *loop) member(participant string) (*member, error) {
 // restore holds the seats that an earlier process left.
 func (l *loop) restore(ctx context.Context) error {
 	now := l.now()
+	l.recordStart(now)
 	err := l.store.Seated(ctx, func(s store.Session) error {
-		m := &member{session: s, since: now}
+		m, snap := &member{session: s, since: now}, restored(s)
 		l.members[s.Participant] = m
-		l.tracker.Restore(now, restored(s))
+		l.tracker.Restore(now, snap)
+		m.trace.seated, m.trace.loads = now, openLoads(now, snap.Loads)
 		if s.Group != "" {
 			l.groups.Assign(s.Group, s.Participant)
 		}
@@ -144,6 +156,8 @@ func (l *loop) changed(now time.Time, c grace.Change) {
 	}
 	m.session.Loads = storedLoads(snap)
 	l.mark(m)
+	l.recordLoads(now, m, snap.Loads, c.Reason)
+	l.recordChange(now, m, c)
 	l.logChange(now, c, spent)
 	if l.observe != nil {
 		l.then(func(error) { l.observe(c) })
@@ -161,7 +175,7 @@ func (l *loop) changed(now time.Time, c grace.Change) {
 		return
 	}
 	if m.readable() {
-		l.release(m)
+		l.release(now, m)
 	}
 	l.send(m, protocol.EventPresence, protocol.EventPresence, state)
 	if c.From != c.To {
@@ -173,12 +187,20 @@ func (l *loop) changed(now time.Time, c grace.Change) {
 func (l *loop) cleanup(now time.Time, m *member, c grace.Change) {
 	if p := m.peer; p != nil {
 		m.peer = nil
+		l.recordDisconnected(now, m, p, string(c.Reason), "the seat was given up")
 		l.tell(p, protocol.EventExpired, struct {
 			Reason protocol.Reason `json:"reason"`
 		}{c.Reason})
 		l.then(func(error) { p.conn.Close("the seat was given up: "+string(c.Reason), socketio.StayAway) })
 	}
-	m.held.Take()
+	for _, frame := range m.held.Take() {
+		m.trace.dropped.add(len(frame))
+	}
+	l.recordTally(now, m, &m.trace.dropped, eventlog.Record{Kind: eventlog.Dropped, Reason: string(c.Reason)})
+	if m.session.Group != "" {
+		l.recordOf(now, m, eventlog.Record{Kind: eventlog.GroupLeft, Reason: string(c.Reason)})
+	}
+	l.recordGone(now, m, c)
 	m.session.Group = ""
 	size := l.groups.Size(c.Participant)
 	left := l.groups.Leave(c.Participant)
@@ -186,7 +208,9 @@ func (l *loop) cleanup(now time.Time, m *member, c grace.Change) {
 		for _, partner := range left.Members {
 			l.groups.Leave(partner)
 			pm := l.members[partner]
+			l.recordOf(now, pm, eventlog.Record{Kind: eventlog.GroupLeft, Partner: c.Participant, Reason: string(c.Reason)})
 			pm.session.Group = ""
+			l.tracker.SetGroup(partner, "")
 			l.mark(pm)
 			l.send(pm, "", protocol.EventGroupEnd, protocol.GroupEnd{Group: left.Name, Participant: c.Participant, Reason: c.Reason})
 		}

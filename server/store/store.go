@@ -1,6 +1,6 @@
 // Package store keeps what must outlive the server's process: sessions, their
-// open loads, and the server's secret. One interface; every implementation
-// passes the same conformance suite (package storetest).
+// open loads, the event log, and the server's secret. One interface; every
+// implementation passes the same conformance suite (package storetest).
 package store
 
 import (
@@ -9,11 +9,12 @@ import (
 	"time"
 
 	"initgrace/grace/protocol"
+	"initgrace/server/eventlog"
 )
 
-// ErrCorrupt is wrapped by the errors about a session that is stored but
-// cannot be read: edited by hand, or damaged.
-var ErrCorrupt = errors.New("the stored session is damaged")
+// ErrCorrupt is wrapped by the errors about what is stored but cannot be
+// read: edited by hand, or damaged.
+var ErrCorrupt = errors.New("the stored data is damaged")
 
 // A Session is what is kept for a participant. It is never forgotten: a
 // participant who comes back after the seat was given up finds its State.
@@ -59,12 +60,23 @@ type Totals struct {
 	LongestBlock time.Duration // as the page measured it
 }
 
+// A Batch is what one Put stores.
+type Batch struct {
+	// Sessions replace earlier versions. If two name the same participant the
+	// later one wins.
+	Sessions []Session
+	// Records are appended to the event log, in this order. Their ids are the
+	// store's to give.
+	Records []eventlog.Record
+}
+
 // A Store is safe for concurrent use. What Put was given comes back, except
 // that
 //   - times come back in UTC, times and durations with millisecond precision;
 //   - bytes that are not UTF-8 come back as U+FFFD, so that one participant
 //     cannot make the data file unreadable for R or pandas;
-//   - empty loads and JSON values come back as nil.
+//   - empty loads and JSON values come back as nil;
+//   - the texts of a record come back as eventlog.Clean makes them.
 type Store interface {
 	// Session returns the participant's session, or false. The error wraps
 	// ErrCorrupt if there is one that cannot be read.
@@ -75,12 +87,17 @@ type Store interface {
 	// the others out; the error returned at the end then wraps ErrCorrupt once
 	// for each of them.
 	Seated(ctx context.Context, f func(Session) error) error
-	// Put stores all sessions or none of them, replacing earlier versions; if
-	// it names a participant twice the later one wins. When it returns nil
-	// they survive the death of the process; when it returns an error nothing
-	// was stored. A participant without a name, JSON that is not JSON, and
-	// counters above 1<<63 - 1 are refused.
-	Put(ctx context.Context, sessions []Session) error
+	// Put stores all of the batch or nothing of it. When it returns nil the
+	// batch survives the death of the process; when it returns an error nothing
+	// was stored. Of sessions, a participant without a name, JSON that is not
+	// JSON, and counters above 1<<63 - 1 are refused. No record is refused.
+	Put(ctx context.Context, b Batch) error
+	// Records returns the first records of the log whose id is greater than
+	// after, at most limit of them, in the order in which they were put. Ids
+	// are positive and grow; that of a record put later is greater. The end is
+	// reached when there are fewer than limit. A record that cannot be read is
+	// an error that wraps ErrCorrupt and names its id.
+	Records(ctx context.Context, after int64, limit int) ([]eventlog.Record, error)
 	// Secret returns the store's random 32 bytes, made on first use.
 	Secret(ctx context.Context) ([]byte, error)
 	// Close releases the store; the second call does nothing. Every other

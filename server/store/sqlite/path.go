@@ -45,6 +45,12 @@ func uriPath(abs string) string {
 	return (&url.URL{Path: p}).EscapedPath()
 }
 
+// cannotOpen says whether SQLite could not open a file, or not make one.
+func cannotOpen(err error) bool {
+	var e *sqlite.Error
+	return errors.As(err, &e) && (e.Code()&0xff == sqlite3.SQLITE_CANTOPEN || e.Code()&0xff == sqlite3.SQLITE_READONLY)
+}
+
 // explain turns SQLite's result codes into words for the person who started
 // the server.
 func explain(err error, path string) error {

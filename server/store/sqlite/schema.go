@@ -1,5 +1,7 @@
 package sqlite
 
+import "initgrace/server/eventlog"
+
 // applicationID marks our files (PRAGMA application_id): "ingr".
 const applicationID = 0x696e6772
 
@@ -43,7 +45,9 @@ CREATE TABLE meta (
 	value BLOB NOT NULL              -- secret: signs the participants' tokens; delete the row before publishing the file
 );
 INSERT INTO meta VALUES ('about', 'Sessions of an initgrace server. Every column is explained in the schema: SELECT sql FROM sqlite_master.');
-`}
+`,
+	eventlog.CreateTable(1) + `UPDATE meta SET value = 'Sessions and event log of an initgrace server. Every column is explained in the schema: SELECT sql FROM sqlite_master.' WHERE key = 'about';`,
+}
 
 const upsert = `INSERT INTO sessions (` + columns + `)
 VALUES (?,?,?,?,?, ?,?,?,?, ?,?,?,?,?, ?,?,?,?,?, ?,?,?,?, ?,?)

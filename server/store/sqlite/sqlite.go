@@ -1,6 +1,6 @@
-// Package sqlite keeps sessions in one SQLite file, which a researcher opens
-// in R, pandas or DB Browser, also while the server runs. The table sessions
-// explains its own columns.
+// Package sqlite keeps sessions and the event log in one SQLite file, which a
+// researcher opens in R, pandas or DB Browser, also while the server runs. Its
+// tables, sessions and events, explain their own columns.
 //
 // The file is in WAL mode: beside it lie FILE-wal and FILE-shm while it is
 // open. To copy it, stop the server or use sqlite3's .backup; FILE alone may
@@ -19,6 +19,7 @@ import (
 
 	"modernc.org/sqlite"
 
+	"initgrace/server/eventlog"
 	"initgrace/server/store"
 )
 
@@ -41,8 +42,10 @@ type Store struct {
 	writer  *sql.DB // one connection
 	readers *sql.DB // the same as writer in memory, where a connection is the database
 	upsert  *sql.Stmt
+	insert  *sql.Stmt
 	session *sql.Stmt
 	seated  *sql.Stmt
+	records *sql.Stmt
 }
 
 const (
@@ -98,6 +101,12 @@ func (s *Store) open(o *Options) error {
 	if s.upsert, err = s.writer.PrepareContext(ctx, upsert); err != nil {
 		return err
 	}
+	if s.insert, err = s.writer.PrepareContext(ctx, insert); err != nil {
+		return err
+	}
+	if s.records, err = s.readers.PrepareContext(ctx, selectRecords); err != nil {
+		return err
+	}
 	if s.session, err = s.readers.PrepareContext(ctx, `SELECT `+columns+` FROM sessions WHERE participant = ?`); err != nil {
 		return err
 	}
@@ -138,7 +147,11 @@ func connect(path string, o *Options, readOnly bool) (*sql.DB, error) {
 		}
 		name = uriPath(abs)
 	}
-	connector, err := sqlite.NewConnector("file:" + name + "?" + q.Encode())
+	return openDB("file:" + name + "?" + q.Encode())
+}
+
+func openDB(uri string) (*sql.DB, error) {
+	connector, err := sqlite.NewConnector(uri)
 	if err != nil {
 		return nil, err
 	}
@@ -201,26 +214,39 @@ func (s *Store) seatedPage(ctx context.Context, after int64) (page []store.Sessi
 
 // Put implements store.Store. Once it has the writer's connection it is not
 // interrupted, so that its outcome is never in doubt.
-func (s *Store) Put(ctx context.Context, sessions []store.Session) error {
-	if len(sessions) == 0 {
+func (s *Store) Put(ctx context.Context, b store.Batch) error {
+	if len(b.Sessions)+len(b.Records) == 0 {
 		return ctx.Err()
 	}
-	args := make([][]any, len(sessions))
-	for i := range sessions {
+	sessions := make([][]any, len(b.Sessions))
+	for i := range b.Sessions {
 		var err error
-		if args[i], err = encode(&sessions[i]); err != nil {
-			return s.fail("put", fmt.Errorf("participant %.128q: %w", sessions[i].Participant, err))
+		if sessions[i], err = encode(&b.Sessions[i]); err != nil {
+			return s.fail("put", fmt.Errorf("participant %.128q: %w", b.Sessions[i].Participant, err))
 		}
 	}
 	return s.fail("put", s.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		put := tx.StmtContext(ctx, s.upsert)
-		for _, a := range args {
+		for _, a := range sessions {
 			if _, err := put.ExecContext(ctx, a...); err != nil {
+				return err
+			}
+		}
+		add, a := tx.StmtContext(ctx, s.insert), make([]any, len(eventlog.Events.Columns)-1)
+		for i := range b.Records {
+			recordArgs(a, &b.Records[i])
+			if _, err := add.ExecContext(ctx, a...); err != nil {
 				return err
 			}
 		}
 		return nil
 	}))
+}
+
+// Records implements store.Store.
+func (s *Store) Records(ctx context.Context, after int64, limit int) ([]eventlog.Record, error) {
+	records, err := readRecords(ctx, s.records, after, limit)
+	return records, s.fail("records", err)
 }
 
 // Secret implements store.Store.

@@ -8,11 +8,13 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"initgrace/server/eventlog"
 	"initgrace/server/store"
 )
 
@@ -36,7 +38,7 @@ func crashWriter(s store.Store) {
 			epoch, err := crashEpoch(s, w)
 			for err == nil {
 				epoch++
-				if err = s.Put(context.Background(), crashSessions(w, epoch)); err == nil {
+				if err = s.Put(context.Background(), store.Batch{Sessions: crashSessions(w, epoch), Records: crashRecords(w, epoch)}); err == nil {
 					acks.Lock()
 					fmt.Printf("ack %d %d\n", w, epoch)
 					acks.Unlock()
@@ -73,6 +75,35 @@ func crashSessions(writer int, epoch uint64) []store.Session {
 		batch[i].Epoch = epoch
 	}
 	return batch
+}
+
+// crashRecords are a batch's records: as many as its epoch is odd or even.
+func crashRecords(writer int, epoch uint64) []eventlog.Record {
+	batch := make([]eventlog.Record, 2+epoch%2)
+	for i := range batch {
+		batch[i] = fullRecord()
+		batch[i].Participant, batch[i].Seq, batch[i].Epoch = fmt.Sprint("w", writer), int64(i), eventlog.Of(epoch)
+	}
+	return batch
+}
+
+// checkLog checks that the log has the records of every batch up to the epoch
+// that each writer reached, once and in order, and no others.
+func checkLog(log []eventlog.Record, reached [crashWriters]uint64) error {
+	for w, last := range reached {
+		var want []eventlog.Record
+		for epoch := range last {
+			want = append(want, crashRecords(w, epoch+1)...)
+		}
+		got := slices.DeleteFunc(slices.Clone(log), func(r eventlog.Record) bool { return r.Participant != fmt.Sprint("w", w) })
+		for i := range got {
+			got[i].ID = 0
+		}
+		if !slices.Equal(got, want) {
+			return fmt.Errorf("writer %d: the log has %d records, or others, where %d were put in %d batches", w, len(got), len(want), last)
+		}
+	}
+	return nil
 }
 
 // testCrash kills a writing process at random instants: while it opens the
@@ -165,6 +196,7 @@ func (c *crash) check(t *testing.T, open Open) int {
 	t.Helper()
 	s := open(t, c.place)
 	defer s.Close()
+	var reached [crashWriters]uint64
 	for w, last := range c.last {
 		epoch, err := crashEpoch(s, w)
 		if err != nil {
@@ -174,9 +206,13 @@ func (c *crash) check(t *testing.T, open Open) int {
 		if last > 0 && (epoch < last || epoch > last+1) {
 			t.Errorf("writer %d was told that epoch %d is stored; the store has %d", w, last, epoch)
 		}
+		reached[w] = epoch
 		if epoch > 0 {
 			same(t, get(t, s, fmt.Sprintf("w%d-0", w)), stored(crashSessions(w, epoch)[0]))
 		}
+	}
+	if err := checkLog(records(t, s), reached); err != nil {
+		t.Error(err)
 	}
 	return c.acked
 }

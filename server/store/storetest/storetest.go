@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"initgrace/grace/protocol"
+	"initgrace/server/eventlog"
 	"initgrace/server/store"
 )
 
@@ -58,6 +59,11 @@ func RunVolatile(t *testing.T, open Open) {
 		{"seated", testSeated},
 		{"seated stops", testSeatedStops},
 		{"seated may use the store", testSeatedReentrant},
+		{"records: every field", testRecordFields},
+		{"records: text", testRecordText},
+		{"records: pages", testRecordPages},
+		{"records: with their sessions", testRecordsWithSessions},
+		{"records: several writers", testRecordWriters},
 		{"secret", testSecret},
 		{"big state", testBigState},
 		{"concurrency", testConcurrency},
@@ -271,7 +277,7 @@ func testAtomic(t *testing.T, s store.Store) {
 	after.Epoch++
 	for name, bad := range refused() {
 		for _, batch := range [][]store.Session{{after, full("new"), bad}, {bad, after, full("new")}} {
-			if err := s.Put(t.Context(), batch); err == nil {
+			if err := s.Put(t.Context(), store.Batch{Sessions: batch, Records: []eventlog.Record{fullRecord()}}); err == nil {
 				t.Errorf("%s: stored", name)
 			}
 		}
@@ -281,6 +287,9 @@ func testAtomic(t *testing.T, s store.Store) {
 				t.Errorf("%s: %q is there: %v, %v", name, p, ok, err)
 			}
 		}
+		if log := records(t, s); len(log) != 0 {
+			t.Errorf("%s: %d records were stored all the same", name, len(log))
+		}
 	}
 	limits := full("limits")
 	limits.Epoch, limits.Seq, limits.Version, limits.Sent = math.MaxInt64, math.MaxInt64, math.MaxInt64, math.MaxInt64
@@ -289,7 +298,7 @@ func testAtomic(t *testing.T, s store.Store) {
 }
 
 func testPutNothing(t *testing.T, s store.Store) {
-	if err := errors.Join(s.Put(t.Context(), nil), s.Put(t.Context(), []store.Session{})); err != nil {
+	if err := errors.Join(s.Put(t.Context(), store.Batch{}), s.Put(t.Context(), store.Batch{Sessions: []store.Session{}})); err != nil {
 		t.Error(err)
 	}
 }
@@ -469,8 +478,9 @@ func testCancelled(t *testing.T, s store.Store) {
 	after.Epoch++
 	_, _, sessionErr := s.Session(ctx, "p")
 	_, secretErr := s.Secret(ctx)
+	_, recordsErr := s.Records(ctx, 0, 10)
 	for what, err := range map[string]error{
-		"put": s.Put(ctx, []store.Session{after}), "session": sessionErr, "secret": secretErr,
+		"put": s.Put(ctx, store.Batch{Sessions: []store.Session{after}}), "session": sessionErr, "secret": secretErr, "records": recordsErr,
 		"seated": s.Seated(ctx, func(store.Session) error { return nil }),
 	} {
 		if !errors.Is(err, context.Canceled) {
@@ -485,7 +495,7 @@ func testCancelled(t *testing.T, s store.Store) {
 		after := full("p")
 		after.Epoch = uint64(1000 + i)
 		was := get(t, s, "p").Epoch
-		err := s.Put(ctx, []store.Session{after, full("q")})
+		err := s.Put(ctx, store.Batch{Sessions: []store.Session{after, full("q")}})
 		cancel()
 		switch got := get(t, s, "p").Epoch; {
 		case err == nil && got != after.Epoch:
@@ -508,8 +518,9 @@ func testClosed(t *testing.T, s store.Store) {
 	}
 	_, _, sessionErr := s.Session(t.Context(), "p")
 	_, secretErr := s.Secret(t.Context())
+	_, recordsErr := s.Records(t.Context(), 0, 10)
 	for what, err := range map[string]error{
-		"put": s.Put(t.Context(), []store.Session{full("p")}), "session": sessionErr, "secret": secretErr,
+		"put": s.Put(t.Context(), store.Batch{Sessions: []store.Session{full("p")}}), "session": sessionErr, "secret": secretErr, "records": recordsErr,
 		"seated": s.Seated(t.Context(), func(store.Session) error { return nil }),
 	} {
 		if err == nil {
@@ -528,6 +539,10 @@ func testReopen(t *testing.T, open Open) {
 		if i == 0 {
 			first = secret(t, s)
 			put(t, s, want, gone)
+			putRecords(t, s, fullRecord())
+		}
+		if log := records(t, s); len(log) != 1 {
+			t.Errorf("%d records", len(log))
 		}
 		if !bytes.Equal(secret(t, s), first) {
 			t.Error("the secret changed")
@@ -591,7 +606,7 @@ func testTwoAtOnce(t *testing.T, open Open) {
 
 func put(t testing.TB, s store.Store, sessions ...store.Session) {
 	t.Helper()
-	if err := s.Put(t.Context(), sessions); err != nil {
+	if err := s.Put(t.Context(), store.Batch{Sessions: sessions}); err != nil {
 		t.Errorf("put: %v", err)
 	}
 }

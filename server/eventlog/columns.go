@@ -1,0 +1,71 @@
+package eventlog
+
+// Version is the version of the columns below. Columns are only ever added, at
+// the end, each with the version that brought it; the database's schema grows
+// with them.
+const Version = 1
+
+// Events is the log.
+var Events = Table[Record]{
+	Name: "events",
+	Meaning: "One row for everything that happened, in order. " +
+		"duration_ms of a row with from_presence is the time spent in that presence since the row before: " +
+		"their sum, by participant and from_presence, is the time spent in each.",
+	Columns: []Column[Record]{
+		{Name: "id", Type: Integer, Since: 1, Required: true, Meaning: "place in the log",
+			Field: func(r *Record) any { return &r.ID }},
+		{Name: "at", Type: Time, Since: 1, Required: true, Meaning: "when, by the server's wall clock",
+			Field: func(r *Record) any { return &r.At }},
+		{Name: "mono_ms", Type: Integer, Unit: "ms", Since: 1, Required: true,
+			Meaning: "when, since the run began, by the clock that the policy uses: monotonic, and standing still while the server's process did not run. Compare within a run only",
+			Field:   func(r *Record) any { return &r.Mono }},
+		{Name: "run", Type: Text, Since: 1, Required: true, Meaning: "the run of the server: its start in UTC and a random part",
+			Field: func(r *Record) any { return &r.Run }},
+		{Name: "seq", Type: Integer, Since: 1, Required: true, Meaning: "counts the run's rows, from 1 and without gaps",
+			Field: func(r *Record) any { return &r.Seq }},
+		{Name: "kind", Type: Text, Since: 1, Required: true, Meaning: "what happened",
+			Field: func(r *Record) any { return (*string)(&r.Kind) }},
+		{Name: "participant", Type: Text, Since: 1, Names: Participant, Meaning: "whom it happened to, by the id that the study's page gave",
+			Field: func(r *Record) any { return &r.Participant }},
+		{Name: "experiment", Type: Text, Since: 1, Meaning: "the experiment's name, as the page gave it",
+			Field: func(r *Record) any { return &r.Experiment }},
+		{Name: "group_id", Type: Text, Since: 1, Names: Group, Meaning: "the participant's group at that moment",
+			Field: func(r *Record) any { return &r.Group }},
+		{Name: "partner", Type: Text, Since: 1, Names: Participant, Meaning: "another participant who had to do with it",
+			Field: func(r *Record) any { return &r.Partner }},
+		{Name: "epoch", Type: Integer, Since: 1, Meaning: "counts the participant's connections; the one that was current",
+			Field: func(r *Record) any { return &r.Epoch }},
+		{Name: "presence_seq", Type: Integer, Since: 1, Meaning: "counts the changes of the participant's presence",
+			Field: func(r *Record) any { return &r.PresenceSeq }},
+		{Name: "from_presence", Type: Text, Since: 1, Meaning: "the presence until now; missing for the first of a seat",
+			Field: func(r *Record) any { return (*string)(&r.From) }},
+		{Name: "to_presence", Type: Text, Since: 1, Meaning: "the presence from now on",
+			Field: func(r *Record) any { return (*string)(&r.To) }},
+		{Name: "reason", Type: Text, Since: 1, Meaning: "why, or with what result",
+			Field: func(r *Record) any { return &r.Reason }},
+		{Name: "load_id", Type: Text, Since: 1, Names: LoadID, Free: true, Meaning: "the load, by the page's id or one that the server chose; distinct within a seat",
+			Field: func(r *Record) any { return &r.LoadID }},
+		{Name: "phase", Type: Text, Since: 1, Free: true, Meaning: "what is being loaded, as the page said",
+			Field: func(r *Record) any { return &r.Phase }},
+		{Name: "scene", Type: Text, Since: 1, Free: true, Meaning: "scene of the study, as the page said",
+			Field: func(r *Record) any { return &r.Scene }},
+		{Name: "expected_ms", Type: Integer, Unit: "ms", Since: 1, Meaning: "how long the load was expected to take in all; missing if the page did not say",
+			Field: func(r *Record) any { return &r.Expected }},
+		{Name: "lease_ms", Type: Integer, Unit: "ms", Since: 1, Meaning: "how long the load may take in all, as granted; in rows of presence: until the presence ends by itself",
+			Field: func(r *Record) any { return &r.Lease }},
+		{Name: "duration_ms", Type: Integer, Unit: "ms", Since: 1, Meaning: "how long what now ended had lasted; missing where a killed server left it unknown",
+			Field: func(r *Record) any { return &r.Duration }},
+		{Name: "blocked_ms", Type: Integer, Unit: "ms", Since: 1, Meaning: "time that the page was frozen during the load, as the page measured it",
+			Field: func(r *Record) any { return &r.Blocked }},
+		{Name: "longest_block_ms", Type: Integer, Unit: "ms", Since: 1, Meaning: "longest freeze during the load, as the page measured it",
+			Field: func(r *Record) any { return &r.LongestBlock }},
+		{Name: "count", Type: Integer, Since: 1, Meaning: "how many; where a row usually stands for one event: how many it stands for, missing for one",
+			Field: func(r *Record) any { return &r.Count }},
+		{Name: "bytes", Type: Integer, Unit: "bytes", Since: 1, Meaning: "how much, as JSON",
+			Field: func(r *Record) any { return &r.Bytes }},
+		{Name: "version", Type: Integer, Since: 1, Meaning: "counts the saves of the participant's state",
+			Field: func(r *Record) any { return &r.Version }},
+		{Name: "detail", Type: Text, Since: 1, Free: true, Meaning: "more about it, for people; at most 500 bytes on one line",
+			Field: func(r *Record) any { return &r.Detail }},
+	},
+}
