@@ -34,6 +34,7 @@ type Client struct {
 	url    string
 	opts   Options
 	events dispatcher
+	ice    ice
 
 	ctx  context.Context // over when the session ends
 	stop context.CancelFunc
@@ -212,10 +213,13 @@ func (c *Client) serve(cn *conn) error {
 		case <-c.ctx.Done():
 			return c.ctx.Err()
 		case <-cn.lost:
+			c.melt()
 			return cn.cause()
 		case <-measure:
+			c.melt()
 			c.ping(cn)
 		case <-quiet.C:
+			c.melt()
 			silent := cn.silentFor()
 			switch {
 			case silent < limit:
@@ -283,6 +287,7 @@ func (c *Client) pause(ctx context.Context, cause error) error {
 
 // attempt makes one connection, up to the session event.
 func (c *Client) attempt(ctx context.Context) (*conn, error) {
+	c.melt()
 	ctx, cancel := context.WithTimeout(ctx, c.opts.ConnectTimeout)
 	defer cancel()
 	ws, err := dial(ctx, c.url, &c.opts)
@@ -293,7 +298,7 @@ func (c *Client) attempt(ctx context.Context) (*conn, error) {
 	c.mu.Lock()
 	c.current = cn
 	c.mu.Unlock()
-	c.spawn(func() { cn.read(func(frame []byte) { c.frame(cn, frame) }) })
+	c.spawn(func() { cn.read(func(frame []byte) { c.deliver(cn, frame) }) })
 	c.spawn(cn.write)
 
 	ended := ctx.Done()
@@ -307,6 +312,7 @@ func (c *Client) attempt(ctx context.Context) (*conn, error) {
 			c.abandon(cn, err, websocket.StatusNormalClosure)
 			return nil, err
 		case <-ended:
+			c.melt()
 			ended, late = nil, after(lastLook)
 		case <-late:
 			err := fmt.Errorf("connected, but no session: %w", ctx.Err())
