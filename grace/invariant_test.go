@@ -190,7 +190,11 @@ func TestInvariant4(t *testing.T) {
 	}
 	for state, story := range states {
 		for _, event := range events {
-			for _, epoch := range []int{1, 3} { // the older one, and one that never was
+			epochs := []int{1, 3} // the older one, and one that never was
+			if state == "closed" {
+				epochs = append(epochs, 2)
+			}
+			for _, epoch := range epochs {
 				touched, twin := mustPlay(t, story), mustPlay(t, story)
 				for _, w := range []*world{touched, twin} {
 					w.said()
@@ -361,6 +365,8 @@ func TestInvariant8(t *testing.T) {
 		"attach p probe; load p id=x expected=1000h",
 		"attach p; load p id=x expected=1000h",
 		"attach p probe; runs p; load p id=x; +50s; progress p id=x expected=1000h",
+		"attach p probe; load p id=x; +300ms; browser p", // no probe falls on the deadline
+		"attach p probe; +300ms; browser p",
 		"attach p probe; freezes p; +5s",
 		"attach p probe; +5s",
 		"attach p probe; pagehide p",
@@ -380,8 +386,8 @@ func TestInvariant8(t *testing.T) {
 					break
 				}
 				s, _ := w.tracker.Snapshot(w.now, "p")
-				if s.Presence != protocol.Active && s.Deadline.IsZero() {
-					t.Errorf("%s; %s: %s at %s without a deadline", story, then, s.Presence, w.clock(w.now))
+				if s.Presence != protocol.Active && (s.Deadline.IsZero() || next.After(s.Deadline)) {
+					t.Errorf("%s; %s: %s until %s, and next look at %s", story, then, s.Presence, w.clock(s.Deadline), w.clock(next))
 				}
 				w.pass(next.Sub(w.now))
 			}

@@ -54,6 +54,7 @@ type person struct {
 	nextPong time.Time // of a page that runs; zero: it does not
 	seq      uint64    // of the latest change
 	presence protocol.Presence
+	news     string // of the latest change, besides the presence
 }
 
 // pageInterval is how often a page that runs answers by itself: the server's
@@ -382,6 +383,11 @@ func (w *world) change(c grace.Change) {
 		}
 		if c.From != p.presence {
 			line += fmt.Sprintf(" !!! was %s", p.presence)
+		}
+		if news := fmt.Sprint(c.Reason, c.Phase, c.Expected, c.Deadline); c.From == c.To && (c.To == protocol.Active || news == p.news) {
+			line += " !!! nothing new"
+		} else {
+			p.news = news
 		}
 		p.seq, p.presence = c.Seq, c.To
 		if c.To == protocol.Gone {
