@@ -102,7 +102,7 @@ func newClient(url string, o *Options) (*Client, error) {
 	c.state.Session.Token = opts.Token
 	c.ctx, c.stop = context.WithCancel(context.Background())
 	c.rush, c.haste = context.WithCancel(context.Background())
-	c.events.init(opts.Handlers)
+	c.events.init(&opts)
 	return c, nil
 }
 
@@ -350,7 +350,7 @@ func (c *Client) cleanUp(cn *conn) {
 			k.done <- outcome{err: err}
 		}
 	}
-	c.events.make(EventClose, asCoded(err))
+	c.events.make(EventClose, AsError(err))
 	c.events.close()
 
 	ended := make(chan struct{})

@@ -85,8 +85,8 @@ func withCause(code protocol.Code, message string, cause error) error {
 	return &coded{protocol.NewError(code, message), cause}
 }
 
-// asCoded is err as it is told to handlers and pages: always with a code.
-func asCoded(err error) *protocol.Error {
+// AsError is err with a code, as it is told to pages.
+func AsError(err error) *protocol.Error {
 	var e *protocol.Error
 	if errors.As(err, &e) {
 		return e

@@ -9,6 +9,8 @@ import (
 // dispatcher hands events to handlers, one at a time and in order, on a
 // goroutine of its own: a handler may wait for an ack.
 type dispatcher struct {
+	listener func(event string, json []byte) // nil: none
+
 	mu       sync.Mutex
 	handlers map[string][]*handler
 	queue    []event
@@ -23,10 +25,11 @@ type event struct {
 
 type handler struct{ f func(json []byte) }
 
-func (d *dispatcher) init(first map[string]func([]byte)) {
+func (d *dispatcher) init(o *Options) {
+	d.listener = o.Listener
 	d.wake = make(chan struct{}, 1)
 	d.handlers = make(map[string][]*handler)
-	for name, f := range first {
+	for name, f := range o.Handlers {
 		d.add(name, f)
 	}
 }
@@ -92,6 +95,9 @@ func (d *dispatcher) run() {
 			e, handlers, ok := d.next()
 			if !ok {
 				break
+			}
+			if d.listener != nil {
+				d.listener(e.name, e.data)
 			}
 			for _, h := range handlers {
 				h.f(e.data)

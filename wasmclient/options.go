@@ -29,6 +29,8 @@ type Options struct {
 
 	// Handlers receive events from the first one on; On adds others later.
 	Handlers map[string]func(json []byte)
+	// Listener, if set, receives every event, before its handlers.
+	Listener func(event string, json []byte)
 
 	// ConnectTimeout bounds one attempt, from the dialling to the session.
 	// Default 10 s.

@@ -36,7 +36,11 @@ func TestHandlers(t *testing.T) {
 	}
 	bubble(t, script, func(t *testing.T, s *siotest.Server) {
 		var j journal
-		c := connect(t, s, Options{Handlers: j.handlers("session", "early", "bare", "close", "last")})
+		var listened []string
+		c := connect(t, s, Options{
+			Handlers: j.handlers("session", "early", "bare", "close", "last"),
+			Listener: func(event string, data []byte) { listened = append(listened, event+" "+string(data)) },
+		})
 		var got []int
 		running := false
 		remove := c.On("n", func(data []byte) {
@@ -74,6 +78,9 @@ func TestHandlers(t *testing.T) {
 		}
 		if e := j.all(); e[1] != `early {"n":1}` || e[2] != "bare " || e[3] != "last [1, 2]" {
 			t.Errorf("payloads %q", e)
+		}
+		if e := j.all(); len(listened) != len(e)+100 || listened[0] != e[0] || listened[103] != e[3] {
+			t.Errorf("the listener heard %q", listened)
 		}
 	})
 }

@@ -25,11 +25,12 @@ func Sync(failed func(error), f func(args []Value) (any, error)) Func {
 // also for a panic in f.
 func Async(reject func(error) Value, f func(args []Value) (any, error)) Func {
 	return js.FuncOf(func(_ Value, args []Value) any {
-		return promise(reject, func() (any, error) { return f(args) })
+		return Promise(reject, func() (any, error) { return f(args) })
 	})
 }
 
-func promise(reject func(error) Value, f func() (any, error)) Value {
+// Promise is a promise of what f, on a goroutine of its own, returns.
+func Promise(reject func(error) Value, f func() (any, error)) Value {
 	executor := js.FuncOf(func(_ Value, settle []Value) any {
 		resolve, refuse := settle[0], settle[1]
 		go func() {

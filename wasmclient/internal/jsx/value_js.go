@@ -11,6 +11,9 @@ type Value = js.Value
 // Global is globalThis.
 func Global() Value { return js.Global() }
 
+// Undefined is undefined.
+func Undefined() Value { return js.Undefined() }
+
 // Call calls a method.
 func Call(v Value, method string, args ...any) (res Value, err error) {
 	defer Recover(func(e error) { err = e })
@@ -68,14 +71,6 @@ func String(v Value) string {
 		return v.String()
 	}
 	return ""
-}
-
-// Number is v if it is a number, else 0.
-func Number(v Value) float64 {
-	if v.Type() == js.TypeNumber {
-		return v.Float()
-	}
-	return 0
 }
 
 // Hidden says whether the document is in the background, where timers are slow.
