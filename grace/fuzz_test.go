@@ -124,25 +124,42 @@ type duel struct {
 	stalled bool        // deadlines have not been judged for a while
 	now     time.Time
 	facts   int
-	story   strings.Builder
+	failed  bool
+	story   *strings.Builder // nil: nobody listens
 }
 
-const maxFacts = 300 // of one story, so that none is too long for the oracle
+// A story ends after so many moves or facts, so that none is too long for the
+// oracle.
+const (
+	maxMoves = 120
+	maxFacts = 300
+)
 
+// playDuel plays a story, and tells it if it went wrong.
 func playDuel(t testing.TB, data []byte) {
 	if len(data) < 4 {
 		return
 	}
+	data = data[:min(len(data), 1+3*maxMoves)]
+	if play(t, data, nil); t.Failed() {
+		story := new(strings.Builder)
+		play(t, data, story)
+		t.Log(story)
+	}
+}
+
+func play(t testing.TB, data []byte, story *strings.Builder) {
 	p := policies[int(data[0])%len(policies)]
 	if err := p.Validate(); err != nil {
 		t.Fatal(err)
 	}
-	d := &duel{t: t, policy: p.WithDefaults(), tracker: grace.New(p), now: epochStart}
+	d := &duel{t: t, policy: p.WithDefaults(), tracker: grace.New(p), now: epochStart, story: story}
+	d.note("policy %+v", d.policy)
 	for i := range 2 + int(data[0]>>7) {
 		d.lives = append(d.lives, &life{policy: d.policy, id: string(rune('p' + i))})
 	}
 	d.probed, d.heard = make([]time.Time, len(d.lives)), make([]time.Time, len(d.lives))
-	for data = data[1:]; len(data) >= 3 && d.facts < maxFacts && !t.Failed(); data = data[3:] {
+	for data = data[1:]; len(data) >= 3 && d.facts < maxFacts && !d.failed; data = data[3:] {
 		what := int(data[0])
 		if what >= moves {
 			what = often[(what-moves)%len(often)]
@@ -150,21 +167,22 @@ func playDuel(t testing.TB, data []byte) {
 		d.move(what, int(data[1]), int(data[2]))
 		d.look()
 	}
-	if !t.Failed() {
+	if !d.failed {
 		d.outlive()
-	}
-	if t.Failed() {
-		t.Logf("policy %+v\n%s", d.policy, d.story.String())
 	}
 }
 
 func (d *duel) errorf(format string, a ...any) {
 	d.t.Helper()
+	d.failed = true
 	d.t.Errorf("at %s: %s", seconds(d.now.Sub(epochStart)), fmt.Sprintf(format, a...))
 }
 
 func (d *duel) note(format string, a ...any) {
-	fmt.Fprintf(&d.story, "%s\t%s\n", seconds(d.now.Sub(epochStart)), fmt.Sprintf(format, a...))
+	if d.story == nil {
+		return
+	}
+	fmt.Fprintf(d.story, "%s\t%s\n", seconds(d.now.Sub(epochStart)), fmt.Sprintf(format, a...))
 }
 
 func (d *duel) move(what, how, arg int) {
@@ -398,7 +416,7 @@ func (d *duel) restart(down time.Duration) {
 // for each participant whose browser is asked.
 func (d *duel) pass(span time.Duration, answer func(who int)) {
 	d.note("+%v, answered: %v", span, answer != nil)
-	for end := d.now.Add(span); !d.t.Failed() && d.facts < maxFacts; {
+	for end := d.now.Add(span); !d.failed && d.facts < maxFacts; {
 		at := end
 		if next, ok := d.tracker.Next(); ok && next.Before(end) {
 			at = next
@@ -547,7 +565,7 @@ func (d *duel) look() {
 func (d *duel) outlive() {
 	d.facts = 0
 	d.pass(d.policy.LoadCap+d.policy.SilenceTimeout+d.policy.PageTimeout+d.policy.BlockedTimeout+d.policy.ReconnectTimeout+d.policy.LeaveTimeout, nil)
-	if d.tracker.Len() != 0 && !d.t.Failed() && d.facts < maxFacts {
+	if d.tracker.Len() != 0 && !d.failed && d.facts < maxFacts {
 		d.errorf("%d seats are still held", d.tracker.Len())
 	}
 }

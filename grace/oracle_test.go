@@ -68,13 +68,12 @@ func (f *fact) isPage() bool {
 // verdict is all that follows from the latest fact.
 type verdict struct {
 	changes []grace.Change
-	lease   grace.Lease     // of start and progress
-	took    time.Duration   // of complete
-	id      string          // of complete
-	refused protocol.Code   // of the load events
-	known   bool            // attach: there was a session
-	old     uint64          // attach: epoch of the connection that it replaces
-	reason  protocol.Reason // why away
+	lease   grace.Lease   // of start and progress
+	took    time.Duration // of complete
+	id      string        // of complete
+	refused protocol.Code // of the load events
+	known   bool          // attach: there was a session
+	old     uint64        // attach: epoch of the connection that it replaces
 }
 
 // connection is the facts since the latest attach, which is the first of them.
