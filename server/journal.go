@@ -21,6 +21,7 @@ type journal struct {
 	start   time.Time // of the run, by the policy's clock
 	seq     int64
 	records []eventlog.Record // not handed to the committer yet
+	storing int               // how many the committer has
 	spare   []eventlog.Record // memory of a batch that is stored
 	refused map[protocol.Code]*refusedHandshakes
 	stopped bool
@@ -35,13 +36,14 @@ type refusedHandshakes struct {
 
 func (j *journal) take() []eventlog.Record {
 	r := j.records
-	j.records, j.spare = j.spare, nil
+	j.records, j.spare, j.storing = j.spare, nil, len(r)
 	return r
 }
 
 // settle learns what became of a batch's records. What could not be stored
 // stays at the front of the next batch.
 func (j *journal) settle(r []eventlog.Record, err error) {
+	j.storing = 0
 	if err != nil {
 		j.records = append(r, j.records...)
 		return
@@ -122,10 +124,11 @@ type trace struct {
 	spell eventlog.Int // when the last record of presence was written; missing: in no record of this run
 	loads []openLoad
 
-	sent, received, dropped tally
-	refused                 map[protocol.Code]int64 // since the first, which has a record
-	chatter                 *rate.Limiter
-	skipped                 map[eventlog.Kind]int64
+	sent, received tally                   // messages
+	held, dropped  tally                   // events, of those that are not superseded by later ones
+	refused        map[protocol.Code]int64 // since the first, which has a record
+	chatter        *rate.Limiter
+	skipped        map[eventlog.Kind]int64
 }
 
 // tally counts what is too frequent for a record each.
@@ -134,6 +137,22 @@ type tally struct{ count, bytes int64 }
 func (t *tally) add(bytes int) {
 	t.count++
 	t.bytes += int64(bytes)
+}
+
+func (t *tally) merge(other *tally) {
+	t.count, t.bytes = t.count+other.count, t.bytes+other.bytes
+	*other = tally{}
+}
+
+// kept counts an event that could not be sent at once: held back, or not even
+// that.
+func (t *trace) kept(key string, frame []byte, held bool) {
+	switch {
+	case !held:
+		t.dropped.add(len(frame))
+	case key == "":
+		t.held.add(len(frame))
+	}
 }
 
 // recordTally writes a tally, if there is anything in it.

@@ -132,7 +132,10 @@ func (l *loop) run() {
 // pending is how much waits for the store.
 func (l *loop) pending() int { return len(l.dirty) + len(l.after) + len(l.journal.records) }
 
-func (l *loop) full() bool { return max(len(l.after), len(l.journal.records)) > maxPending }
+// full says whether the store is too far behind.
+func (l *loop) full() bool {
+	return max(len(l.after), len(l.journal.records)+l.journal.storing) > maxPending
+}
 
 func (l *loop) now() time.Time {
 	now, stalled := l.clock.read(time.Now())

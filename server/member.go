@@ -63,9 +63,7 @@ func (l *loop) send(m *member, key, event string, payload any) bool {
 func (l *loop) sendFrame(m *member, key string, frame []byte) bool {
 	if !m.readable() {
 		held := m.held.Push(key, frame)
-		if !held {
-			m.trace.dropped.add(len(frame))
-		}
+		m.trace.kept(key, frame, held)
 		return held
 	}
 	conn := m.peer.conn
@@ -90,8 +88,8 @@ func (l *loop) encode(event string, payload any) []byte {
 // release sends what was held.
 func (l *loop) release(now time.Time, m *member) {
 	l.recordTally(now, m, &m.trace.dropped, eventlog.Record{Kind: eventlog.Dropped, Reason: eventlog.ReasonQueueFull})
+	l.recordTally(now, m, &m.trace.held, eventlog.Record{Kind: eventlog.Released})
 	if conn := m.peer.conn; m.held.Len() > 0 {
-		l.recordOf(now, m, eventlog.Record{Kind: eventlog.Released, Count: eventlog.Of(m.held.Len()), Bytes: eventlog.Of(m.held.Bytes())})
 		frames := m.held.Take()
 		l.then(func(error) {
 			for _, f := range frames {

@@ -135,6 +135,7 @@ func (l *loop) restore(ctx context.Context) error {
 		}
 		return nil
 	})
+	l.publish(now)
 	if errors.Is(err, store.ErrCorrupt) { // must not keep the others out
 		l.log.Error("sessions could not be read and are left out", "err", err)
 		return nil
@@ -193,9 +194,8 @@ func (l *loop) cleanup(now time.Time, m *member, c grace.Change) {
 		}{c.Reason})
 		l.then(func(error) { p.conn.Close("the seat was given up: "+string(c.Reason), socketio.StayAway) })
 	}
-	for _, frame := range m.held.Take() {
-		m.trace.dropped.add(len(frame))
-	}
+	m.held.Take()
+	m.trace.dropped.merge(&m.trace.held)
 	l.recordTally(now, m, &m.trace.dropped, eventlog.Record{Kind: eventlog.Dropped, Reason: string(c.Reason)})
 	if m.session.Group != "" {
 		l.recordOf(now, m, eventlog.Record{Kind: eventlog.GroupLeft, Reason: string(c.Reason)})

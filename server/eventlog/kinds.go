@@ -62,7 +62,7 @@ var Kinds = []Definition{
 		[]string{"reason", "count", "detail"}, true},
 	{MessagesSent, "Messages to the group since the last such row, written when a connection ends.", []string{"count", "bytes"}, false},
 	{MessagesReceived, "Messages of partners since the last such row, written when a connection ends; held and dropped ones included.", []string{"count", "bytes"}, false},
-	{Released, "Events that had been held back while the page could not read were sent to it.", []string{"count", "bytes"}, false},
+	{Released, "Events that had been held back while the page could not read were sent to it. Of states of partners and of the participant itself only the latest is ever kept; those are not counted.", []string{"count", "bytes"}, false},
 	{Dropped, "Events that never reached the page, since the last such row. Written when the page reads again or the seat is given up.", []string{"reason", "count", "bytes"}, false},
 	{StateSaved, "The page saved its state. scene: where the participant is in the study. bytes: size of the state.", []string{"scene", "version", "bytes", "count"}, false},
 	{Waiting, "The participant entered the wait room. count: size of the group wanted.", []string{"count"}, false},

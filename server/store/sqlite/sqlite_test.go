@@ -392,6 +392,32 @@ func BenchmarkPut(b *testing.B) {
 	}
 }
 
+// BenchmarkPutRecords is the cost of the event log alone.
+func BenchmarkPutRecords(b *testing.B) {
+	for _, batch := range []int{1, 10, 100, 10_000} {
+		b.Run(fmt.Sprintf("batch=%d", batch), func(b *testing.B) {
+			s := open(b, filepath.Join(b.TempDir(), "s.db"), nil)
+			defer s.Close()
+			records := make([]eventlog.Record, batch)
+			for i := range records {
+				records[i] = eventlog.Record{
+					At: time.Now(), Mono: 12345, Run: "20261103T040506Z-01020304", Seq: int64(i), Kind: eventlog.Presence,
+					Participant: "participant-017", Experiment: "demo", Group: "group-1", Epoch: eventlog.Of(1), PresenceSeq: eventlog.Of(4),
+					From: protocol.Active, To: protocol.Loading, Reason: "load_started", Phase: "pyodide",
+					Expected: eventlog.Of(4000), Lease: eventlog.Of(60000), Duration: eventlog.Of(1234),
+				}
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := s.Put(b.Context(), store.Batch{Records: records}); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N*batch), "µs/record")
+		})
+	}
+}
+
 // BenchmarkPutState shows what a large state costs, since every Put writes it again.
 func BenchmarkPutState(b *testing.B) {
 	for _, kib := range []int{1, 16, 256, 1024} {
