@@ -211,23 +211,23 @@ func (c *Conn) isEnding() bool {
 	}
 }
 
-// finish lets go of the module's half and tells the Handler, when the call
-// that is under way has returned.
+// finish tells the Handler, when the call that is under way has returned, and
+// lets go of the module's half.
 func (c *Conn) finish(cause Cause) {
 	defer c.release()
 	defer c.recovered("closing")
+	c.tell(cause)
+	if c.out.owesPoll() {
+		select {
+		case <-c.out.written():
+		case <-time.After(linger): // a client that polls comes at once
+		}
+	}
 	c.mu.Lock()
 	e := c.engine
 	c.mu.Unlock()
 	if e != nil {
 		e.Close(true)
-	}
-	c.tell(cause)
-	if c.polling != nil { // a GET is to fetch what is left
-		select {
-		case <-c.out.written():
-		case <-time.After(linger):
-		}
 	}
 }
 

@@ -28,21 +28,21 @@ import (
 // receive handles one packet of the client's. The bytes are the caller's again
 // when it returns.
 func (c *Conn) receive(t transports.Transport, frame []byte) {
-	if !c.pace(&c.packets, 1) {
-		return
-	}
+	c.pace(&c.packets, 1)
 	c.in.Lock()
 	defer c.in.Unlock()
-	if c.isEnding() {
-		return
-	}
 	kind, data, err := sio.DecodeEngine(frame)
-	if err != nil {
+	ws, ok := t.(*webSocket)
+	switch upgrading := ok && !ws.carrying.Load(); {
+	case err != nil:
 		c.undecodable(err)
 		return
-	}
-	if ws, ok := t.(*webSocket); ok && !ws.carrying.Load() {
+	case upgrading:
+		// Even when the end has begun: a client that upgrades does not poll,
+		// and would not be told.
 		c.upgrade(ws, kind, data)
+		return
+	case c.isEnding():
 		return
 	}
 	switch kind {

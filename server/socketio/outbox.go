@@ -210,7 +210,9 @@ func (o *outbox) wrote(n int) {
 	o.flying = max(0, o.flying-n)
 }
 
-// takePoll hands the frames to a GET of long-polling, a close packet last.
+// takePoll hands the frames to a GET of long-polling. A close packet has a GET
+// of its own: the official client handles it before the packets that came with
+// it, and would not see a DISCONNECT.
 func (o *outbox) takePoll() [][]byte {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -219,12 +221,19 @@ func (o *outbox) takePoll() [][]byte {
 	}
 	frames := o.frames
 	o.frames, o.bytes = nil, 0
-	if o.closer != nil && !o.shut {
-		frames = append(frames, []byte("1"))
+	if len(frames) == 0 && o.closer != nil && !o.shut {
+		frames = [][]byte{{'1'}}
 		o.shut = true
 		o.end()
 	}
 	return frames
+}
+
+// owesPoll says whether a GET is to fetch what was queued before the end.
+func (o *outbox) owesPoll() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.ws == nil && o.closer != nil && o.closer.flush && !o.shut
 }
 
 // queued is how many bytes are not yet written.

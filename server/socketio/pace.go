@@ -40,10 +40,10 @@ func (p *pacer) wait(n int) (wanting time.Duration) {
 	return time.Duration(now.UnixNano() - short)
 }
 
-// pace takes n tokens of p and reports whether the connection still goes on.
-func (c *Conn) pace(p *pacer, n int) bool {
+// pace takes n tokens of p, and refuses the client that has wanted more for
+// too long.
+func (c *Conn) pace(p *pacer, n int) {
 	if p.wait(n) > c.srv.limits.Flood {
 		c.refuse(flood, "more than the limits for "+c.srv.limits.Flood.String())
 	}
-	return !c.isEnding()
 }

@@ -154,9 +154,7 @@ func (p *polling) post(w http.ResponseWriter, r *http.Request) {
 }
 
 func (p *polling) packets(body []byte) {
-	if !p.c.pace(&p.c.bytes, len(body)) {
-		return
-	}
+	p.c.pace(&p.c.bytes, len(body))
 	frames, err := sio.SplitPayload(body, maxPackets)
 	if err != nil {
 		p.c.undecodable(err)

@@ -252,6 +252,34 @@ func TestUpgradeAbandoned(t *testing.T) {
 	}
 }
 
+// A client amid an upgrade does not poll: what it is told when the connection
+// is closed reaches it over the WebSocket.
+func TestCloseDuringUpgrade(t *testing.T) {
+	r := newRecorder()
+	s, addr := testServer(t, r, &Options{Polling: true})
+	p := openPolling(t, addr)
+	p.post("40")
+	p.expect("40{")
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	ws, _, err := websocket.Dial(ctx, "ws://"+addr+Path+"?EIO=4&transport=websocket&sid="+p.sid, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ws.CloseNow()
+	c := &client{t: t, ws: ws}
+	c.send("2probe")
+	c.expect("3probe")
+	r.conns[0].Close("replaced", StayAway)
+	r.wait(t, "Disconnected", func() bool { return len(r.causes) == 1 })
+	c.send("5")
+	c.expect("41")
+	if code, why := c.closed(); code != websocket.StatusNormalClosure || why != "replaced" {
+		t.Errorf("%d %s", code, why)
+	}
+	waitFor(t, "the connection to go", func() bool { return s.Stats().Connections == 0 })
+}
+
 func TestPollingRefusals(t *testing.T) {
 	big := bytes.Repeat([]byte("x"), 2<<20)
 	for _, tc := range []struct {
@@ -274,7 +302,7 @@ func TestPollingRefusals(t *testing.T) {
 		{"an upgrade", "text/plain", strings.NewReader("5"), 400, unexpectedProbe},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			s, addr := testServer(t, newRecorder(), &Options{Polling: true, Limits: Limits{WriteTimeout: 200 * time.Millisecond}})
+			s, addr := testServer(t, newRecorder(), &Options{Polling: true})
 			p := openPolling(t, addr)
 			if status, body := p.do("POST", tc.contentType, tc.body); status != tc.status {
 				t.Errorf("status %d %s, want %d", status, body, tc.status)

@@ -213,14 +213,14 @@ func browserClosed(code int) bool {
 // onPing and onPong run in the read loop, inside NextReader.
 
 func (t *webSocket) onPing(payload string) error {
-	if t.c.pace(&t.c.packets, 1) && t.carrying.Load() {
+	if t.c.pace(&t.c.packets, 1); t.carrying.Load() {
 		t.c.out.answer([]byte(payload))
 	}
 	return nil
 }
 
 func (t *webSocket) onPong(payload string) error {
-	if t.c.pace(&t.c.packets, 1) && len(payload) == 8 {
+	if t.c.pace(&t.c.packets, 1); len(payload) == 8 {
 		if rtt, ok := t.answered(binary.BigEndian.Uint64([]byte(payload))); ok {
 			t.c.browserPong(rtt)
 		}
