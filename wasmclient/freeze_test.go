@@ -46,6 +46,7 @@ func (p *probed) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			p.pongs++
 		default:
 			p.events++
+			_ = ws.Write(ctx, websocket.MessageText, []byte(`42["pong",{}]`))
 		}
 		p.mu.Unlock()
 	}

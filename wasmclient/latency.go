@@ -42,11 +42,19 @@ func (l *latency) answered(now time.Time, p protocol.Pong, interval time.Duratio
 	}
 }
 
-// ping sends a ping with the round trip of the one before.
+// ping sends a ping with the round trip of the one before; but not while
+// nothing is heard since then. Pings that get through on a connection that
+// brings nothing back would tell the server of a participant who is alive, and
+// cannot be reached.
 func (c *Client) ping(cn *conn) {
+	now := time.Now()
 	c.mu.Lock()
-	ping := c.latency.next(time.Now())
+	before := c.latency.sent[c.latency.id%pingsKept]
+	ping := c.latency.next(now) // counted all the same: see answered
 	c.mu.Unlock()
+	if cn.silentFor() > now.Sub(before) {
+		return
+	}
 	data, err := json.Marshal(ping)
 	if err != nil {
 		panic(err) // numbers
