@@ -56,7 +56,7 @@ func (s *seat) connected(now time.Time, canProbe bool) {
 
 // hear records evidence of any kind. Silence of everything is not silence of
 // the page: after it the page gets its full time again, also when nobody looked
-// while it lasted. Or else a late look would be harsher than a punctual one.
+// while it lasted: a late look must not be harsher than a punctual one.
 func (s *seat) hear(now time.Time, p *Policy) {
 	if s.away || !now.Before(s.silentAt(p)) {
 		s.pageHeard = now
