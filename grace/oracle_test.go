@@ -52,6 +52,7 @@ type fact struct {
 	failed     bool            // complete
 	why        protocol.Reason // closed, ended
 
+	discounted   bool // a pong, when only a worker's beats are believed
 	afterSilence bool // evidence that ended a silence of everything
 	presence     protocol.Presence
 	pageOver     bool // away, because the page instance ended
@@ -64,6 +65,9 @@ func (f *fact) isEvidence() bool { return f.kind >= attach && f.kind <= complete
 func (f *fact) isPage() bool {
 	return f.kind == attach || f.kind == page || f.kind >= start && f.kind <= complete
 }
+
+// endsSilence says whether a fact proves that the participant's machine is there.
+func (f *fact) endsSilence() bool { return f.isEvidence() && !f.discounted }
 
 // verdict is all that follows from the latest fact.
 type verdict struct {
@@ -132,8 +136,24 @@ func (h *life) hidden() bool {
 	return slices.ContainsFunc(h.connection(), func(f *fact) bool { return f.kind == hide })
 }
 
+// lastBeat is when the connection's worker beat last.
+func (h *life) lastBeat() (t time.Time) {
+	for _, f := range h.connection() {
+		if f.kind == beat {
+			t = f.at
+		}
+	}
+	return t
+}
+
+// onlyBeatsCount says whether a worker beat after the page had fallen silent.
+func (h *life) onlyBeatsCount() bool { return h.canProbe() && h.lastBeat().After(h.pageRan()) }
+
 // silentAt is when silence of everything is complete.
 func (h *life) silentAt() time.Time {
+	if h.onlyBeatsCount() {
+		return h.lastBeat().Add(h.policy.SilenceTimeout)
+	}
 	heard, beats := h.heard(), false
 	for _, f := range h.connection() {
 		if f.kind == beat {
@@ -374,11 +394,12 @@ func (h *life) add(f fact) verdict {
 	var known, wasOpen = len(h.facts) > 0, h.connected()
 	samePage := false
 	silence := wasOpen && before.presence != protocol.Away && !f.at.Before(h.silentAt())
+	f.discounted = f.kind == browser && h.onlyBeatsCount()
 	if f.kind == attach {
 		c := h.connection()
 		samePage = len(c) > 0 && f.attachment.PageID != "" && c[0].attachment.PageID == f.attachment.PageID
 		f.afterSilence = false
-	} else if f.isEvidence() {
+	} else if f.endsSilence() {
 		f.afterSilence = silence || before.presence == protocol.Away
 	}
 	if f.kind == closed && h.hidden() {
@@ -438,7 +459,7 @@ func (h *life) add(f fact) verdict {
 	// Away: what made it so, and whether the page is over.
 	away := false
 	switch {
-	case f.isEvidence(), f.kind == ended:
+	case f.endsSilence(), f.kind == ended:
 	case f.kind == closed:
 		away = true
 		last.pageOver = pageEnds(f.why) || before.presence == protocol.Away && before.pageOver
@@ -450,6 +471,8 @@ func (h *life) add(f fact) verdict {
 		why = protocol.ReasonSilence
 		if last.pageOver {
 			why = protocol.ReasonPageHide
+		} else if h.onlyBeatsCount() && h.heard().Sub(h.lastBeat()) >= h.policy.SilenceTimeout/2 {
+			why = protocol.ReasonProxy
 		}
 	}
 

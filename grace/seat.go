@@ -93,8 +93,11 @@ func (s *seat) judge(now time.Time, p *Policy) (protocol.Presence, protocol.Reas
 	var why protocol.Reason
 	if !s.away && !now.Before(s.silentAt(p)) {
 		why = protocol.ReasonSilence
-		if s.hidden {
+		switch {
+		case s.hidden:
 			why = protocol.ReasonPageHide
+		case s.suspectProxy(p):
+			why = protocol.ReasonProxy
 		}
 		s.goAway(now, p, why)
 	}
@@ -119,10 +122,25 @@ func (s *seat) onlyBrowser(p *Policy) bool {
 	return s.heard.Sub(s.pageHeard) >= p.BlockedAfter
 }
 
+// followsBeats says whether a worker has been heard since the page fell silent.
+// From then on it is believed, and pongs are not: they may be a proxy's, while a
+// beat has come all the way from the participant's machine.
+func (s *seat) followsBeats() bool {
+	return s.canProbe && s.beatHeard.After(s.pageHeard)
+}
+
+// suspectProxy says whether pongs went on when the beats had stopped.
+func (s *seat) suspectProxy(p *Policy) bool {
+	return s.followsBeats() && s.heard.Sub(s.beatHeard) >= p.SilenceTimeout/2
+}
+
 // silentAt is when the lack of any evidence makes the participant away. Where
 // the browser cannot be asked, silence during a lease proves nothing, unless a
 // beat was the last to be heard.
 func (s *seat) silentAt(p *Policy) time.Time {
+	if s.followsBeats() {
+		return s.beatHeard.Add(p.SilenceTimeout)
+	}
 	if s.canProbe || !s.beatHeard.Before(s.pageHeard) {
 		return s.heard.Add(p.SilenceTimeout)
 	}

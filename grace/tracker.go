@@ -186,15 +186,19 @@ func (t *Tracker) Restore(now time.Time, snap Snapshot) {
 	t.settle(now, s, protocol.ReasonRestart)
 }
 
-// Heard records evidence. Evidence of an older epoch is ignored.
+// Heard records evidence. Evidence of an older epoch is ignored. A browser's
+// pong proves nothing while a worker's beats are followed; see followsBeats.
 func (t *Tracker) Heard(now time.Time, participant string, epoch uint64, e Evidence) {
 	s := t.current(participant, epoch)
-	if s == nil {
+	switch {
+	case s == nil:
 		return
-	}
-	s.hear(now, &t.policy)
-	if e == Page {
-		s.pageHeard = now
+	case e == Page:
+		s.hearPage(now, &t.policy)
+	case s.followsBeats():
+		s.heard = now
+	default:
+		s.hear(now, &t.policy)
 	}
 	t.settle(now, s, protocol.ReasonEvidence)
 }

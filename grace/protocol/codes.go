@@ -46,6 +46,11 @@ func NewError(code Code, message string) *Error {
 
 func (e *Error) Error() string { return string(e.Code) + ": " + e.Message }
 
+// CloseRetry is the WebSocket close code of a client that gives up a connection
+// because it hears nothing on it, and will make another: to the server that is
+// a lost network, not a page that has ended.
+const CloseRetry = 4000
+
 // Reason says why a presence changed.
 type Reason string
 
@@ -65,6 +70,7 @@ const (
 	// Into away.
 	ReasonSilence    Reason = "silence"        // no evidence of any kind
 	ReasonTransport  Reason = "transport_lost" // reset, or closed with no close frame
+	ReasonProxy      Reason = "suspect_proxy"  // pings are answered, but the worker's beats have stopped
 	ReasonPageHide   Reason = "pagehide"       // the page said that it is being left
 	ReasonPageClosed Reason = "page_closed"    // the browser closed the socket: tab closed, crashed, navigated
 	ReasonDisconnect Reason = "disconnected"   // the client said goodbye
