@@ -491,17 +491,22 @@ func (d *duel) advance() (asked []int) {
 
 // silence holds that whoever can be asked and says nothing is away exactly at
 // SilenceTimeout, loading or not: no earlier, and unless nobody looked, no later.
+// If a worker beats, it is the worker that must say nothing.
 func (d *duel) silence(who int, h *life, changes []grace.Change) {
-	at := d.heard[who].Add(d.policy.SilenceTimeout)
+	heard := d.heard[who]
+	if h.onlyBeatsCount() {
+		heard = h.lastBeat()
+	}
+	at := heard.Add(d.policy.SilenceTimeout)
 	for _, c := range changes {
 		if c.Participant == h.id && c.Reason == protocol.ReasonSilence && h.canProbe() {
 			if d.now.Before(at) || d.now.After(at) && !d.stalled {
-				d.errorf("%s is away for silence, heard at %s", h.id, seconds(d.heard[who].Sub(epochStart)))
+				d.errorf("%s is away for silence, heard at %s", h.id, seconds(heard.Sub(epochStart)))
 			}
 		}
 	}
 	if s, ok := d.tracker.Snapshot(d.now, h.id); ok && h.canProbe() && !d.now.Before(at) && s.Presence != protocol.Away {
-		d.errorf("%s is %s, heard at %s", h.id, s.Presence, seconds(d.heard[who].Sub(epochStart)))
+		d.errorf("%s is %s, heard at %s", h.id, s.Presence, seconds(heard.Sub(epochStart)))
 	}
 }
 

@@ -146,8 +146,10 @@ func (h *life) lastBeat() (t time.Time) {
 	return t
 }
 
-// onlyBeatsCount says whether a worker beat after the page had fallen silent.
-func (h *life) onlyBeatsCount() bool { return h.canProbe() && h.lastBeat().After(h.pageRan()) }
+// onlyBeatsCount says whether a worker beat in a silence of the page.
+func (h *life) onlyBeatsCount() bool {
+	return h.canProbe() && !h.lastBeat().Before(h.pageRan().Add(h.policy.ProbeInterval))
+}
 
 // silentAt is when silence of everything is complete.
 func (h *life) silentAt() time.Time {

@@ -122,23 +122,24 @@ func (s *seat) onlyBrowser(p *Policy) bool {
 	return s.heard.Sub(s.pageHeard) >= p.BlockedAfter
 }
 
-// followsBeats says whether a worker has been heard since the page fell silent.
-// From then on it is believed, and pongs are not: they may be a proxy's, while a
-// beat has come all the way from the participant's machine.
-func (s *seat) followsBeats() bool {
-	return s.canProbe && s.beatHeard.After(s.pageHeard)
+// followsBeats says whether a worker has been heard when the page had been
+// silent for a ProbeInterval, which is when workers begin to beat. From then on
+// they are believed, and pongs are not: those may be a proxy's, while a beat has
+// come all the way from the participant's machine.
+func (s *seat) followsBeats(p *Policy) bool {
+	return s.canProbe && s.beatHeard.Sub(s.pageHeard) >= p.ProbeInterval
 }
 
 // suspectProxy says whether pongs went on when the beats had stopped.
 func (s *seat) suspectProxy(p *Policy) bool {
-	return s.followsBeats() && s.heard.Sub(s.beatHeard) >= p.SilenceTimeout/2
+	return s.followsBeats(p) && s.heard.Sub(s.beatHeard) >= p.SilenceTimeout/2
 }
 
 // silentAt is when the lack of any evidence makes the participant away. Where
 // the browser cannot be asked, silence during a lease proves nothing, unless a
 // beat was the last to be heard.
 func (s *seat) silentAt(p *Policy) time.Time {
-	if s.followsBeats() {
+	if s.followsBeats(p) {
 		return s.beatHeard.Add(p.SilenceTimeout)
 	}
 	if s.canProbe || !s.beatHeard.Before(s.pageHeard) {

@@ -195,7 +195,7 @@ func (t *Tracker) Heard(now time.Time, participant string, epoch uint64, e Evide
 		return
 	case e == Page:
 		s.hearPage(now, &t.policy)
-	case s.followsBeats():
+	case s.followsBeats(&t.policy):
 		s.heard = now
 	default:
 		s.hear(now, &t.policy)
