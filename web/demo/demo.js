@@ -48,40 +48,58 @@ async function study() {
 	session.on("partner_state", (state) => partner.update(state));
 	const match = new Match({ session, progress, partner, participant, ticks, autoplay });
 
+	// From here on, the study may end at any time.
+	const ended = new Promise((_, reject) => {
+		session.on("group_end", ({ reason }) => reject(new Ending("Your partner has left", whyLeft(reason))));
+		session.on("close", ({ code, message }) => reject(new Ending(whyClosed[code] ?? "The connection has ended", message)));
+	});
+	try {
+		await Promise.race([scenes(session, progress, partner, match), ended]);
+	} catch (err) {
+		if (!(err instanceof Ending)) throw err;
+		if (progress.result) return; // there is nothing left to lose
+		match.stop();
+		enter("ended");
+		$("#title").textContent = err.message;
+		$("#why").textContent = err.detail;
+	}
+}
+
+// scenes goes through the study, from where the participant stood.
+async function scenes(session, progress, partner, match) {
 	if (progress.scene === "welcome") {
 		enter("welcome");
 		if (!autoplay) await pressed($("#start"));
 	}
-	if (progress.scene === "done") return match.done();
-
-	// From here on the partner may leave for good at any time.
-	const left = new Promise((_, reject) => {
-		session.on("group_end", ({ reason }) => reject(new PartnerLeft(reason)));
-	});
-	const orLeft = (work) => Promise.race([work, left]);
-	try {
+	if (!progress.result) {
+		if (progress.groupEnded && session.expired) throw new Ending(whyClosed.expired, "You were away for too long.");
+		if (progress.groupEnded) throw new Ending("Your partner has left", whyLeft(""));
 		if (!progress.group) await findPartner(session, progress);
 		partner.here();
-		match.environment = await orLeft(loadPython(session, progress));
-		await orLeft(match.play());
-		await match.done();
-	} catch (err) {
-		if (!(err instanceof PartnerLeft) || progress.scene === "done") throw err;
-		match.stop();
-		enter("ended");
-		$("#why").textContent = err.message;
+		match.environment = await loadPython(session);
+		await match.play();
+	}
+	await match.done();
+	await new Promise(() => {}); // until the page is closed
+}
+
+// An Ending is the end of the study before its last scene.
+class Ending extends Error {
+	constructor(message, detail) {
+		super(message);
+		this.detail = detail;
 	}
 }
 
-class PartnerLeft extends Error {
-	constructor(reason) {
-		super(
-			reason === "leave_timeout"
-				? "They closed the page and did not come back in time."
-				: "Their seat was kept for a while, but they could not come back.",
-		);
-	}
-}
+const whyLeft = (reason) =>
+	reason === "leave_timeout"
+		? "They closed the page and did not come back in time."
+		: "Their seat was kept for a while, but they did not come back.";
+
+const whyClosed = {
+	expired: "Your seat was given up",
+	replaced: "The study goes on in another window",
+};
 
 // findPartner waits until there are two.
 async function findPartner(session, progress) {
@@ -90,7 +108,7 @@ async function findPartner(session, progress) {
 	session.on("waiting", ({ present, size }) => {
 		$("#present").textContent = `${present} of ${size} players ${present === 1 ? "is" : "are"} here`;
 	});
-	progress.save({ scene: "wait" });
+	await progress.save({ scene: "wait" });
 	await session.join({ size: 2 });
 	const { group, members } = await ready;
 	await progress.save({ scene: "load", group, members });
@@ -98,7 +116,7 @@ async function findPartner(session, progress) {
 
 // loadPython starts Pyodide. The server is told first, and so is the partner;
 // then the page may freeze.
-async function loadPython(session, progress) {
+async function loadPython(session) {
 	const [config, source] = await Promise.all([
 		fetch("/initgrace/config.json").then((r) => r.json()),
 		fetch("env.py").then((r) => r.text()),

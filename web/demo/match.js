@@ -32,9 +32,18 @@ export class Match {
 	receive(data) {
 		if (data?.result) return this.compare(data.result);
 		if (!this.lockstep) return this.early.push(data);
-		this.lockstep.receive(data);
+		try {
+			this.lockstep.receive(data);
+		} catch (err) {
+			this.reject(err);
+		}
 		// Timers of a hidden page are slow; its player does not keep the partner waiting.
 		if (document.hidden) this.act();
+	}
+
+	// send needs no answer: what is lost, the partner's page asks for.
+	send(data) {
+		this.session.send(data).catch((err) => console.warn("sending failed:", err));
 	}
 
 	// join connects this page to the partner's.
@@ -44,7 +53,7 @@ export class Match {
 			page: crypto.getRandomValues(new Uint32Array(2)).join("-"),
 			moves: this.progress.moves,
 			advance,
-			send: (data) => this.session.send(data),
+			send: (data) => this.send(data),
 		});
 		this.lockstep.greet();
 		for (const data of this.early.splice(0)) this.lockstep.receive(data);
@@ -161,7 +170,7 @@ export class Match {
 
 	// tell sends this player's result; ask: and wants the partner's.
 	tell(ask) {
-		this.session.send({ result: { digest: this.progress.result.digest, ask } });
+		this.send({ result: { digest: this.progress.result.digest, ask } });
 	}
 
 	compare(theirs) {
@@ -170,7 +179,7 @@ export class Match {
 		if (!mine) return; // this page is not there yet
 		const same = mine === theirs.digest;
 		$("#match").dataset.match = same ? "yes" : "no";
-		$("#match").textContent = same ? `the same: ${theirs.digest}` : `differs: ${theirs.digest}`;
+		$("#match").textContent = `${theirs.digest} ${same ? "✓ the same" : "differs"}`;
 		if (theirs.ask) this.tell(false);
 	}
 }

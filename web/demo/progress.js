@@ -12,6 +12,19 @@ export class Progress {
 		this.moves = kept.moves ?? ""; // of the game so far, see lockstep.js
 		this.result = kept.result ?? null;
 		this.last = Promise.resolve();
+		this.reconcile();
+	}
+
+	// reconcile takes the server's word for the group: it may have been made, or
+	// have ended, while no page was there to hear of it.
+	reconcile() {
+		const { group, partners, participant } = this.session;
+		this.groupEnded = !group && this.group !== "";
+		if (!group || group === this.group) return;
+		this.group = group;
+		this.members = [participant, ...partners].sort();
+		this.moves = "";
+		this.result = null;
 	}
 
 	// save stores the position with these changes. Saves that come while one is
