@@ -37,7 +37,9 @@ func (m *member) account(now time.Time, c grace.Change) {
 	spent := now.Sub(m.since)
 	switch c.From {
 	case protocol.Loading:
-		t.LoadTime += spent
+		if c.To == protocol.Gone { // until then the tracker's own count is stored
+			t.LoadTime += spent
+		}
 	case protocol.Blocked:
 		t.BlockedTime += spent
 	case protocol.Away:

@@ -151,7 +151,7 @@ func (l *loop) changed(now time.Time, c grace.Change) {
 	m.account(now, c)
 	snap, seated := l.tracker.Snapshot(now, c.Participant)
 	if seated {
-		m.session.Totals.Loads = snap.LoadCount
+		m.session.Totals.Loads, m.session.Totals.LoadTime = snap.LoadCount, snap.LoadTime
 	} else { // gone, and forgotten by the tracker
 		snap = grace.Snapshot{Participant: c.Participant, Presence: c.To, Seq: c.Seq, Since: now}
 	}
