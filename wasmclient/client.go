@@ -188,7 +188,7 @@ func (c *Client) run(cn *conn) {
 			c.end(err)
 			return
 		}
-		c.abandon(cn, err, closeRetry)
+		c.abandon(cn, err, protocol.CloseRetry)
 		if cn, err = c.connect(c.ctx, err); err != nil {
 			c.end(err)
 			return

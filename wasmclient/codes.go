@@ -37,12 +37,6 @@ type Reconnecting struct {
 	Message string        `json:"message"`
 }
 
-// Close codes that this client sends, besides 1000.
-const (
-	// closeRetry: the server is silent, another connection will be tried.
-	closeRetry = 4000
-)
-
 // Why a connection ended, if the server gave no reason.
 var (
 	errLost   = errors.New("the connection was lost")

@@ -59,8 +59,9 @@ type Cause struct {
 type CauseKind int
 
 const (
-	// Lost: reset, FIN without a close frame, write timeout, ping ceiling, or
-	// a close frame that only a proxy sends (1012 and its neighbours).
+	// Lost: reset, FIN without a close frame, write timeout, ping ceiling, a
+	// close frame that only a proxy sends (1012 and its neighbours), or that of
+	// a client that hears nothing and will come back (protocol.CloseRetry).
 	Lost CauseKind = iota
 	// BrowserClosed: the browser sent a close frame by itself (1000, 1001,
 	// 1005, or a code of the page's own): tab closed, navigated away, crashed,

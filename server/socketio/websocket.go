@@ -17,6 +17,8 @@ import (
 	"github.com/zishang520/engine.io-go-parser/packet"
 	"github.com/zishang520/engine.io/v2/transports"
 	"github.com/zishang520/engine.io/v2/types"
+
+	"initgrace/grace/protocol"
 )
 
 // A webSocket is our transport for one WebSocket, in the place of the
@@ -206,6 +208,8 @@ func browserClosed(code int) bool {
 	switch code {
 	case websocket.CloseNormalClosure, websocket.CloseGoingAway, websocket.CloseNoStatusReceived:
 		return true
+	case protocol.CloseRetry:
+		return false
 	}
 	return 3000 <= code && code <= 4999
 }
