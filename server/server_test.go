@@ -2,6 +2,7 @@ package server
 
 import (
 	"fmt"
+	"net/http"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -392,4 +393,37 @@ func TestContradictionsAreRefused(t *testing.T) {
 			}
 		}
 	}
+}
+
+// What answers pings need not be the participant's browser. Once a worker has
+// beaten in a silence of the page, its beats decide.
+func TestBeatsDecideWhenAProxyAnswersPings(t *testing.T) {
+	t.Parallel()
+	r := start(t, Config{})
+	_, q := pair(r)
+	p, s := r.connect(`{"participant":"p","group":"g"}`)
+	p.call(protocol.EventLoadStart, `{}`, nil)
+	p.freeze() // the WebSocket library goes on answering pings, as a proxy would
+	began := time.Now()
+	beat := func() {
+		body := fmt.Sprintf(`{"participant":"p","token":%q,"page_silent_ms":%d}`, s.Token, time.Since(began).Milliseconds())
+		if got := r.post("/initgrace/beat", body); got != http.StatusNoContent {
+			t.Fatalf("beat: %d", got)
+		}
+	}
+	for time.Since(began) < 2*quick().SilenceTimeout {
+		beat()
+		time.Sleep(quick().ProbeInterval)
+	}
+	if h := r.history("p"); slices.Contains(h, protocol.Away) {
+		t.Fatalf("away while the worker beat: %v", h)
+	}
+	if away := q.expectState("p", protocol.Away); away.Reason != protocol.ReasonProxy {
+		t.Errorf("away because of %s", away.Reason)
+	}
+	beat()
+	q.expectState("p", protocol.Loading)
+	p.thaw()
+	p.call(protocol.EventLoadComplete, `{}`, nil)
+	q.expectState("p", protocol.Active)
 }
