@@ -1,8 +1,6 @@
 package socketio
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -11,7 +9,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"os/exec"
 	"runtime"
 	"strings"
 	"sync"
@@ -28,14 +25,36 @@ import (
 // reason why this package is as it is. A test that finds a hole closed skips
 // itself and says so; then a part of the wall may have become unnecessary.
 
-const bareEnv = "INITGRACE_BARE_MODULE"
-
+// TestMain makes of the test binary the server of another process, when it is
+// told so.
 func TestMain(m *testing.M) {
-	if os.Getenv(bareEnv) != "" {
-		bareChild()
-		return
+	switch os.Getenv(childEnv) {
+	case "":
+		os.Exit(m.Run())
+	case childBare:
+		server, h := bareModule()
+		server.On("connection", func(args ...any) {
+			sock := args[0].(*socket.Socket)
+			sock.On("e", func(args ...any) {
+				ack := args[len(args)-1].(func([]any, error))
+				ack(args[:1], nil)
+			})
+			sock.EmitWithAck("question")(func([]any, error) {})
+		})
+		serveChild(h)
+	case childDefault:
+		s, err := New(echo{}, nil)
+		if err != nil {
+			panic(err)
+		}
+		serveChild(s)
+	case childWall:
+		s, err := New(echo{}, &Options{PingInterval: 25 * time.Second, Limits: Limits{Events: -1, Bytes: -1, Handshakes: -1, Connections: -1, PerAddress: -1}})
+		if err != nil {
+			panic(err)
+		}
+		serveChild(s)
 	}
-	os.Exit(m.Run())
 }
 
 // bareModule is the module as its documentation has it used.
@@ -48,72 +67,10 @@ func bareModule() (*socket.Server, http.Handler) {
 	return io, mux
 }
 
-// bareChild serves the module until standard input ends.
-func bareChild() {
-	server, h := bareModule()
-	server.On("connection", func(args ...any) {
-		sock := args[0].(*socket.Socket)
-		sock.On("x", func(...any) {})
-		sock.EmitWithAck("question")(func([]any, error) {})
-	})
-	hs := httptest.NewServer(h)
-	fmt.Println(strings.TrimPrefix(hs.URL, "http://"))
-	io.Copy(io.Discard, os.Stdin)
-}
-
-// A child is a process that serves the bare module.
-type child struct {
-	addr   string
-	stderr bytes.Buffer
-	dead   chan struct{}
-}
-
-func startChild(t *testing.T) *child {
-	t.Helper()
-	c := &child{dead: make(chan struct{})}
-	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), bareEnv+"=1")
-	cmd.Stderr = &c.stderr
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	line, err := bufio.NewReader(out).ReadString('\n')
-	if err != nil {
-		t.Fatal(err)
-	}
-	c.addr = strings.TrimSpace(line)
-	go func() {
-		cmd.Wait()
-		close(c.dead)
-	}()
-	t.Cleanup(func() {
-		in.Close()
-		<-c.dead
-	})
-	return c
-}
-
-func (c *child) died(within time.Duration) bool {
-	select {
-	case <-c.dead:
-		return true
-	case <-time.After(within):
-		return false
-	}
-}
-
 func TestBareModuleCrashes(t *testing.T) {
 	for _, tc := range refusals[:6] {
 		t.Run(tc.name, func(t *testing.T) {
-			c := startChild(t)
+			c := startChild(t, childBare)
 			ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 			defer cancel()
 			ws, _, err := websocket.Dial(ctx, "ws://"+c.addr+Path+"?EIO=4&transport=websocket", nil)
@@ -125,7 +82,7 @@ func TestBareModuleCrashes(t *testing.T) {
 			cl.expect("0{")
 			cl.send("40")
 			cl.expect("40{")
-			cl.expect("42")
+			cl.expect("42") // the question, for payloads that pretend to answer it
 			for _, f := range tc.frames {
 				if b, ok := strings.CutPrefix(f, "binary:"); ok {
 					ws.Write(ctx, websocket.MessageBinary, []byte(b))
@@ -145,7 +102,7 @@ func TestBareModuleCrashes(t *testing.T) {
 		if testing.Short() {
 			t.Skip("takes up to some hundred connections")
 		}
-		c := startChild(t)
+		c := startChild(t, childBare)
 		for i := range 3_000 {
 			nc, err := net.Dial("tcp", c.addr)
 			if err != nil {

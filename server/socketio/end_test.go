@@ -31,9 +31,13 @@ func dialTCP(t testing.TB, addr string) *tcpClient {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { nc.Close() })
+	upgradeRequest(nc, addr)
+	return &tcpClient{t: t, nc: nc}
+}
+
+func upgradeRequest(nc net.Conn, addr string) {
 	fmt.Fprintf(nc, "GET %s?EIO=4&transport=websocket HTTP/1.1\r\nHost: %s\r\nConnection: Upgrade\r\n"+
 		"Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n", Path, addr)
-	return &tcpClient{t: t, nc: nc}
 }
 
 // frame masks a client's frame with zeros, which leaves it readable.
@@ -413,8 +417,7 @@ func leaveAtRandom(t *testing.T, addr string, i int) {
 		return
 	}
 	c := &tcpClient{t: t, nc: nc}
-	fmt.Fprintf(nc, "GET %s?EIO=4&transport=websocket HTTP/1.1\r\nHost: %s\r\nConnection: Upgrade\r\n"+
-		"Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n", Path, addr)
+	upgradeRequest(nc, addr)
 	step := rand.IntN(8)
 	buf := make([]byte, 512)
 	read := func() {

@@ -3,7 +3,6 @@ package socketio
 import (
 	"bytes"
 	"context"
-	"fmt"
 	"net"
 	"net/http"
 	"os"
@@ -188,8 +187,7 @@ func TestEarlyPongs(t *testing.T) {
 // there, and then after it.
 func earlyPongs(nc net.Conn, addr string) {
 	const pong = "\x81\x81\x00\x00\x00\x003" // a masked text frame
-	fmt.Fprintf(nc, "GET %s?EIO=4&transport=websocket HTTP/1.1\r\nHost: %s\r\nConnection: Upgrade\r\n"+
-		"Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n", Path, addr)
+	upgradeRequest(nc, addr)
 	b := make([]byte, 1)
 	nc.SetReadDeadline(time.Now().Add(5 * time.Second))
 	if _, err := nc.Read(b); err == nil {

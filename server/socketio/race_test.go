@@ -1,0 +1,6 @@
+//go:build race
+
+package socketio
+
+// raceDetector: the detector slows the server down severalfold.
+const raceDetector = true
