@@ -207,7 +207,10 @@ func (c *Client) serve(cn *conn) error {
 		defer t.Stop()
 		measure = t.C
 	}
-	looked := false
+	var look struct {
+		began time.Time
+		heard time.Time // last, before it
+	}
 	for {
 		select {
 		case <-c.ctx.Done():
@@ -220,13 +223,12 @@ func (c *Client) serve(cn *conn) error {
 			c.ping(cn)
 		case <-quiet.C:
 			c.melt()
-			silent := cn.silentFor()
+			now, heard := time.Now(), cn.lastHeard()
 			switch {
-			case silent < limit:
-				looked = false
-				quiet.Reset(limit - silent)
-			case !looked:
-				looked = true
+			case now.Sub(heard) < limit:
+				quiet.Reset(limit - now.Sub(heard))
+			case heard != look.heard, now.Sub(look.began) >= 2*silenceLook: // or blocked again meanwhile
+				look.began, look.heard = now, heard
 				quiet.Reset(silenceLook)
 			default:
 				return errSilent

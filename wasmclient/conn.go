@@ -177,11 +177,11 @@ func (c *conn) read(f func(frame []byte)) {
 	}
 }
 
-// silentFor is how long nothing has been heard.
-func (c *conn) silentFor() time.Duration {
+// lastHeard is when something arrived last.
+func (c *conn) lastHeard() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return time.Since(c.heard)
+	return c.heard
 }
 
 // opened takes the Engine.IO handshake.

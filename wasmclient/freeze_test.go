@@ -13,6 +13,7 @@ import (
 	"github.com/coder/websocket"
 
 	"initgrace/grace/protocol"
+	"initgrace/wasmclient/internal/siotest"
 )
 
 // probed is a server that can ask a client's browser and its page.
@@ -159,4 +160,35 @@ func TestFreezeAndReconnect(t *testing.T) {
 		t.Errorf("closing a frozen client: %v", err)
 	}
 	hasCode(t, c.Err(), protocol.CodeClosed)
+}
+
+// The server is silent while a page is blocked, since it waits for a pong. A
+// block is no reason to give the connection up: not the first, and not another
+// one right behind it, whether or not anything was heard in between.
+func TestBlocksAreNotTheServersSilence(t *testing.T) {
+	for _, between := range []string{"an ack", "nothing"} {
+		bubble(t, func(c *siotest.Conn) {
+			if c.Greet() {
+				c.Echo()
+			}
+		}, func(t *testing.T, s *siotest.Server) {
+			c := connect(t, s, Options{Silence: 10 * time.Second})
+			for range 3 {
+				thaw := c.Freeze()
+				time.Sleep(30 * time.Second)
+				thaw()
+				if between == "nothing" {
+					time.Sleep(time.Millisecond)
+				} else if err := c.EmitAck(t.Context(), "between", nil, nil); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := c.EmitAck(t.Context(), "x", nil, nil); err != nil {
+				t.Fatal(err)
+			}
+			if s.Count() != 1 {
+				t.Errorf("with %s between the blocks: %d connections", between, s.Count())
+			}
+		})
+	}
 }

@@ -52,7 +52,7 @@ func (c *Client) ping(cn *conn) {
 	before := c.latency.sent[c.latency.id%pingsKept]
 	ping := c.latency.next(now) // counted all the same: see answered
 	c.mu.Unlock()
-	if cn.silentFor() > now.Sub(before) {
+	if cn.lastHeard().Before(before) {
 		return
 	}
 	data, err := json.Marshal(ping)
