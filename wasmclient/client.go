@@ -53,7 +53,8 @@ type Client struct {
 	state    State
 	loads    []protocol.OpenLoad
 	lastSeq  uint64
-	comeBack time.Time // not to connect before
+	comeBack time.Time     // not to connect before
+	hidden   chan struct{} // closed by Show; nil: the page is not hidden
 	calls    []*call
 	bytes    int // of calls
 	nextID   uint64
@@ -188,7 +189,11 @@ func (c *Client) run(cn *conn) {
 			c.end(err)
 			return
 		}
-		c.abandon(cn, err, protocol.CloseRetry)
+		code := websocket.StatusCode(protocol.CloseRetry)
+		if err == errHidden {
+			code = websocket.StatusNormalClosure
+		}
+		c.abandon(cn, err, code)
 		if cn, err = c.connect(c.ctx, err); err != nil {
 			c.end(err)
 			return
@@ -284,7 +289,7 @@ func (c *Client) pause(ctx context.Context, cause error) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	return nil
+	return c.untilShown(ctx)
 }
 
 // attempt makes one connection, up to the session event.

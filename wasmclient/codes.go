@@ -40,6 +40,7 @@ type Reconnecting struct {
 // Why a connection ended, if the server gave no reason.
 var (
 	errLost   = errors.New("the connection was lost")
+	errHidden = errors.New("the page is being left")
 	errSilent = errors.New("the server has been silent for too long")
 )
 

@@ -217,6 +217,12 @@ func (c *Client) forget(i int) {
 	c.calls = slices.Delete(c.calls, i, i+1)
 }
 
+// eventFrame is the frame of an event that asks for no ack.
+func eventFrame(data []byte) []byte {
+	return sio.Append([]byte{byte(sio.Message)}, sio.Packet{Type: sio.Event, Data: data})
+}
+
+// encode makes an event's data.
 func encode(event string, payload any) ([]byte, error) {
 	if payload == nil {
 		return sio.AppendEvent(nil, event), nil

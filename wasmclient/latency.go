@@ -1,11 +1,9 @@
 package wasmclient
 
 import (
-	"encoding/json"
 	"time"
 
 	"initgrace/grace/protocol"
-	"initgrace/grace/protocol/sio"
 )
 
 // latency measures round trips. It is a measurement and nothing else: the
@@ -55,10 +53,9 @@ func (c *Client) ping(cn *conn) {
 	if cn.lastHeard().Before(before) {
 		return
 	}
-	data, err := json.Marshal(ping)
+	data, err := encode(protocol.EventPing, ping)
 	if err != nil {
 		panic(err) // numbers
 	}
-	p := sio.Packet{Type: sio.Event, Data: sio.AppendEvent(nil, protocol.EventPing, data)}
-	_ = cn.send(sio.Append([]byte{byte(sio.Message)}, p)) // one measurement less
+	_ = cn.send(eventFrame(data)) // one measurement less
 }

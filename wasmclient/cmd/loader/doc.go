@@ -13,7 +13,7 @@
 //	post(event, json)           → Promise, without an ack
 //	save(json)                  → Promise of the version
 //	load(options, run)          → Promise of the result's JSON
-//	retry(), hide(persisted), close()
+//	retry(), hide(persisted), show(), close()
 //
 // Between the two travel JSON text, functions and promises, nothing else.
 // Rejections are Error objects with a code, or what a function of the page's

@@ -38,6 +38,7 @@ func newHandle(c *wasmclient.Client) map[string]any {
 	async("close", h.close)
 	sync("retry", func([]jsx.Value) (any, error) { c.Retry(); return nil, nil })
 	sync("hide", h.hide)
+	sync("show", func([]jsx.Value) (any, error) { c.Show(); return nil, nil })
 	go func() {
 		<-c.Done()
 		time.Sleep(time.Second) // promises of the last calls are settled by then
@@ -99,10 +100,11 @@ func (h *handle) close([]jsx.Value) (any, error) {
 	return jsx.Undefined(), nil
 }
 
-// hide(persisted) is called as the page is left: what it emits must be on its
-// way when it returns.
+// hide(persisted) is called as the page is left: the goodbye is on its way when
+// it returns, since Go's goroutines run until all of them wait.
 func (h *handle) hide(args []jsx.Value) (any, error) {
-	return nil, h.c.Emit(context.Background(), protocol.EventPageHide, protocol.PageHide{Persisted: args[0].Truthy()})
+	h.c.Hide(args[0].Truthy())
+	return nil, nil
 }
 
 // loadOptions are wasmclient.LoadOptions in JSON.
@@ -112,19 +114,6 @@ type loadOptions struct {
 	ExpectedMS   float64 `json:"expectedMs"`
 	AckTimeoutMS float64 `json:"ackTimeoutMs"`
 	RequireLease bool    `json:"requireLease"`
-}
-
-// loadResult is wasmclient.LoadResult in JSON.
-type loadResult struct {
-	ID          string          `json:"id"`
-	Protected   bool            `json:"protected"`
-	Unprotected *protocol.Error `json:"unprotected,omitempty"`
-	LeaseMS     float64         `json:"leaseMs"`
-	CapMS       float64         `json:"capMs"`
-	WaitMS      float64         `json:"waitMs"`
-	TookMS      float64         `json:"tookMs"`
-	BlockedMS   float64         `json:"blockedMs"`
-	LongestMS   float64         `json:"longestBlockMs"`
 }
 
 // load(options, run) calls run(progress, protected) under a lease and resolves

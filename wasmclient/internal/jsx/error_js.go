@@ -36,9 +36,11 @@ func FromJS(v Value) *Error {
 	return e
 }
 
-// NewError makes a JS Error with a code.
+// NewError makes a JS Error with a code, of the name that web/loader.js gives
+// to its own.
 func NewError(code, message string) Value {
 	e := Global().Get("Error").New(message)
+	e.Set("name", "InitgraceError")
 	e.Set("code", code)
 	return e
 }

@@ -1,0 +1,586 @@
+//go:build !js
+
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"initgrace/grace/protocol"
+	"initgrace/wasmclient"
+	"initgrace/wasmclient/internal/siotest"
+)
+
+// journal is what the server saw, with the time.
+type journal struct {
+	mu      sync.Mutex
+	entries []entry
+}
+
+type entry struct {
+	at      time.Time
+	name    string
+	payload string
+}
+
+func (j *journal) add(e siotest.Event) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.entries = append(j.entries, entry{time.Now(), e.Name, string(e.Payload)})
+}
+
+func (j *journal) all() []entry {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return slices.Clone(j.entries)
+}
+
+func (j *journal) find(name string) (found []entry) {
+	for _, e := range j.all() {
+		if e.name == name {
+			found = append(found, e)
+		}
+	}
+	return found
+}
+
+// study answers events as the real server does, as far as these tests need it.
+func (j *journal) study(c *siotest.Conn) {
+	c.Open(time.Hour, time.Hour)
+	if !c.Connect() {
+		return
+	}
+	c.Session(protocol.Session{
+		Epoch: uint64(c.N), Restored: c.N > 1, Version: 3, Group: "g", Partners: []string{"p2"},
+		State:  protocol.State{SceneID: "s", Globals: protocol.Raw(`{"a":[1]}`)},
+		Policy: protocol.Policy{LoadMS: 60_000},
+	})
+	c.Emit("early", map[string]int{"n": 1})
+	j.serve(c)
+}
+
+func (j *journal) serve(c *siotest.Conn) {
+	for {
+		e, ok := c.Next()
+		if !ok {
+			return
+		}
+		j.add(e)
+		switch e.Name {
+		case protocol.EventLoadStart:
+			var l protocol.LoadStart
+			_ = json.Unmarshal(e.Payload, &l)
+			c.Ack(e, protocol.LoadAck{OK: true, ID: l.ID, LeaseMS: 60_000, CapMS: 180_000})
+		case protocol.EventStateSave:
+			c.Ack(e, protocol.StateSaved{OK: true, Version: 4})
+		case protocol.EventSend:
+			c.Ack(e, protocol.Sent{OK: true, Seq: 9})
+		case protocol.EventJoin:
+			c.Ack(e, protocol.NewError(protocol.CodeInGroup, "in g"))
+		case "count":
+			for n := range 4 {
+				c.Emit("n", n)
+			}
+			c.Ack(e, siotest.OK)
+		case "drop":
+			return
+		case "silence", "never acknowledged":
+		default:
+			c.Ack(e, siotest.OK)
+		}
+	}
+}
+
+// The whole of a session: properties, calls, events, the end.
+func TestSession(t *testing.T) {
+	var j journal
+	code := make(chan int, 1)
+	s := newSite(t, func(c *siotest.Conn) {
+		j.study(c)
+		<-c.Over()
+		code <- int(c.Code)
+	})
+	p := s.open(t)
+	var now properties
+	p.scene(&now, "open", nil)
+	if now.Participant != "p1" || now.Token != "token" || now.Restored || now.Group != "g" || !now.Connected ||
+		!slices.Equal(now.Partners, []string{"p2"}) || now.Version != 3 || now.Presence != "active" || now.Policy["load_ms"] != 60_000 ||
+		now.State.SceneID != "s" || string(now.State.Globals) != `{"a":[1]}` || string(now.State.StagerState) != "null" {
+		t.Errorf("properties %+v", now)
+	}
+	if now.names() != "session early" {
+		t.Errorf("events before anybody could listen: %s", now.names())
+	}
+
+	var o outcome
+	p.scene(&o, "emit", map[string]any{"event": "x", "payload": map[string]string{"text": "é\u2028😀"}})
+	wantValue(t, "emit", o, `{"ok":true}`)
+	if x := j.find("x"); len(x) != 1 || x[0].payload != `{"text":"é\u2028😀"}` {
+		t.Errorf("the server saw %v", x)
+	}
+	o = outcome{}
+	p.scene(&o, "send", []int{1, 2})
+	wantValue(t, "send", o, `{"ok":true,"seq":9}`)
+	if x := j.find("send"); len(x) != 1 || x[0].payload != `{"data":[1,2]}` {
+		t.Errorf("the server saw %v", x)
+	}
+	o = outcome{}
+	p.scene(&o, "join", nil)
+	wantCode(t, "join", o, "in_group")
+	o = outcome{}
+	p.scene(&o, "save", map[string]any{"scene_id": "t", "globals": map[string]int{"b": 2}})
+	wantValue(t, "saveState", o, "4")
+	if o.Now.Version != 4 || o.Now.State.SceneID != "t" || string(o.Now.State.Globals) != `{"b":2}` {
+		t.Errorf("after saving: %+v", o.Now)
+	}
+	if x := j.find("state_save"); len(x) != 1 || x[0].payload != `{"scene_id":"t","stager_state":null,"globals":{"b":2},"version":3}` {
+		t.Errorf("the server saw %v", x)
+	}
+	o = outcome{}
+	p.scene(&o, "emit", map[string]any{"event": "silence", "timeoutMs": 100})
+	wantCode(t, "no ack", o, "ack_timeout")
+
+	var seen []int
+	p.scene(&seen, "listeners", nil)
+	if !slices.Equal(seen, []int{0, 0, 1, -1, 2, -2, -3}) {
+		t.Errorf("listeners saw %v", seen)
+	}
+	o = outcome{}
+	p.scene(&o, "close", nil)
+	wantCode(t, "after close", o, "closed")
+	if o.Now.Connected || o.Now.Participant != "p1" || o.Now.Version != 4 || o.Now.names() != "session early close" {
+		t.Errorf("after close: %+v", o.Now)
+	}
+	if c := <-code; c != 1000 {
+		t.Errorf("close code %d", c)
+	}
+}
+
+// The page says that it is being left, a refresh brings the token back, and is
+// another page instance.
+func TestRefresh(t *testing.T) {
+	var j journal
+	auths := make(chan protocol.Auth, 4)
+	s := newSite(t, func(c *siotest.Conn) {
+		j.study(c)
+		auths <- c.Auth
+	})
+	p := s.open(t)
+	var now properties
+	p.scene(&now, "open", nil)
+	p.goTo(s.url + "/elsewhere")
+	first := <-auths
+	if hides := j.find(protocol.EventPageHide); len(hides) != 1 {
+		t.Errorf("pagehide: %v", j.all())
+	}
+	p.scene(&now, "open", nil)
+	if !now.Restored {
+		t.Errorf("%+v", now)
+	}
+	p.goTo("about:blank")
+	second := <-auths
+	if first.Token != "" || second.Token != "token" || first.PageID == "" || first.PageID == second.PageID || first.Host != "page" {
+		t.Errorf("first %+v\nsecond %+v", first, second)
+	}
+}
+
+// A token that the server does not know any more is thrown away, once.
+func TestForgottenToken(t *testing.T) {
+	var j journal
+	var tokens []string
+	s := newSite(t, func(c *siotest.Conn) {
+		if c.N == 2 || c.N == 4 {
+			c.Open(time.Hour, time.Hour)
+			c.Refuse(protocol.CodeBadToken)
+			c.Wait()
+			return
+		}
+		j.study(c)
+		tokens = append(tokens, c.Auth.Token)
+	})
+	p := s.open(t)
+	var now properties
+	p.scene(&now, "open", nil)
+	p.goTo(s.url + "/elsewhere")
+	p.scene(&now, "open", nil)
+	p.goTo(s.url + "/elsewhere")
+	if s.Count() != 3 {
+		t.Errorf("%d connections", s.Count())
+	}
+	var o outcome
+	p.scene(&o, "tryOpen", map[string]string{"token": "the page's own"})
+	wantCode(t, "a token given by the page", o, "bad_token")
+	if s.Count() != 4 {
+		t.Errorf("%d connections", s.Count())
+	}
+	s.Close()
+	if !slices.Equal(tokens, []string{"", ""}) {
+		t.Errorf("tokens %q", tokens)
+	}
+}
+
+// The load runs when the server has acknowledged it and not before, and the
+// page really is blocked: nothing of it reaches the server meanwhile.
+func TestLoad(t *testing.T) {
+	var j journal
+	s := newSite(t, func(c *siotest.Conn) {
+		go j.study(c)
+		for tick := time.NewTicker(50 * time.Millisecond); ; {
+			select {
+			case <-tick.C:
+				c.Write("2")
+			case <-c.Over():
+				return
+			}
+		}
+	})
+	p := s.open(t)
+	var now properties
+	p.scene(&now, "open", nil)
+	var r struct {
+		Same  bool
+		Loads int
+		Now   properties
+	}
+	const blockMS = 1500
+	p.scene(&r, "loadTwice", map[string]int{"ms": blockMS})
+	if !r.Same || r.Loads != 1 {
+		t.Errorf("three calls made %d interpreters, one and the same: %t", r.Loads, r.Same)
+	}
+	start, complete := j.find(protocol.EventLoadStart), j.find(protocol.EventLoadComplete)
+	if len(start) != 1 || len(complete) != 1 {
+		t.Fatalf("the server saw %v", j.all())
+	}
+	if d := complete[0].at.Sub(start[0].at); d < blockMS*time.Millisecond {
+		t.Errorf("completed %v after the start", d)
+	}
+	var told protocol.LoadComplete
+	if err := json.Unmarshal([]byte(complete[0].payload), &told); err != nil || told.LongestBlockMS < blockMS-100 || told.BlockedMS < told.LongestBlockMS || told.Error {
+		t.Errorf("complete %s", complete[0].payload)
+	}
+	l := r.Now.LastLoad
+	if l == nil || !l.Protected || l.LeaseMS != 60_000 || l.CapMS != 180_000 || l.LongestMS < blockMS-100 || l.TookMS < blockMS || !strings.HasPrefix(l.ID, "pyodide-") {
+		t.Errorf("lastLoad %+v", l)
+	}
+	if r.Now.names() != "session early load" {
+		t.Errorf("events %s", r.Now.names())
+	}
+}
+
+// A timeout that comes due during a block does not win over the ack that has
+// arrived meanwhile.
+func TestTimeoutBehindBlock(t *testing.T) {
+	var j journal
+	s := newSite(t, j.study)
+	p := s.open(t)
+	var now properties
+	p.scene(&now, "open", nil)
+	for range 5 {
+		var o outcome
+		p.scene(&o, "timeoutBehindBlock", map[string]int{"timeoutMs": 200, "blockMs": 600})
+		wantValue(t, "the ack behind the block", o, `{"ok":true}`)
+	}
+}
+
+// Work of the page's own under a lease; what it throws comes back as it was.
+func TestBlocking(t *testing.T) {
+	var j journal
+	s := newSite(t, j.study)
+	p := s.open(t)
+	var now properties
+	p.scene(&now, "open", nil)
+	var o outcome
+	p.scene(&o, "blocking", map[string]any{"ms": 300, "expectedMs": 250})
+	wantValue(t, "blocking", o, `"thought"`)
+	if start := j.find(protocol.EventLoadStart); len(start) != 1 || !strings.Contains(start[0].payload, `"phase":"thinking","expected_ms":250`) {
+		t.Errorf("start %v", start)
+	}
+	o = outcome{}
+	p.scene(&o, "blocking", map[string]any{"ms": 0, "fail": true})
+	if o.Name != "RangeError" || o.Code != "own" || o.Message != "own fault" {
+		t.Errorf("the page's own error came back as %+v", o)
+	}
+	if c := j.find(protocol.EventLoadComplete); len(c) != 2 || !strings.Contains(c[1].payload, `"error":true,"reason":"RangeError: own fault"`) {
+		t.Errorf("complete %v", c)
+	}
+}
+
+// A server that refuses a lease lets the load run, and the page knows.
+func TestUnprotected(t *testing.T) {
+	s := newSite(t, func(c *siotest.Conn) {
+		c.Greet()
+		for e, ok := c.Next(); ok; e, ok = c.Next() {
+			c.Ack(e, protocol.NewError(protocol.CodeLoadBudget, "used up"))
+		}
+	})
+	p := s.open(t)
+	var now properties
+	p.scene(&now, "open", nil)
+	var o outcome
+	p.scene(&o, "blocking", map[string]any{"ms": 0})
+	wantValue(t, "unprotected", o, `"thought"`)
+	if l := o.Now.LastLoad; l == nil || l.Protected || l.Unprotected == nil || l.Unprotected.Code != protocol.CodeLoadBudget {
+		t.Errorf("lastLoad %+v", l)
+	}
+	o = outcome{}
+	p.scene(&o, "blocking", map[string]any{"ms": 0, "unprotected": false})
+	wantCode(t, "protected or not at all", o, "load_budget")
+}
+
+// Failures of the page's own loadPyodide end the load with an error, and the
+// next try is another load.
+func TestLoadFails(t *testing.T) {
+	var j journal
+	s := newSite(t, j.study)
+	p := s.open(t)
+	var now properties
+	p.scene(&now, "open", nil)
+	fail := func(code, reason string, args map[string]any) {
+		t.Helper()
+		var o outcome
+		p.scene(&o, "loadOwn", args)
+		if o.Code != code || !strings.Contains(o.Message, reason) {
+			t.Errorf("%v: %s %q %s", args, o.Name, o.Code, o.Message)
+		}
+		complete := j.find(protocol.EventLoadComplete)
+		if last := complete[len(complete)-1]; !strings.Contains(last.payload, `"error":true`) || !strings.Contains(last.payload, reason) {
+			t.Errorf("%v: complete %s", args, last.payload)
+		}
+	}
+	fail("load_failed", "not a function, say", map[string]any{"how": "throws"})
+	fail("load_failed", "rejected", map[string]any{"how": "rejects"})
+	fail("load_stalled", "nothing has been loaded for 2 s", map[string]any{"how": "never", "stallMs": 2000})
+	fail("", "in init", map[string]any{"how": "init"})
+	var o outcome
+	p.scene(&o, "loadOwn", map[string]any{"how": "works"})
+	if o.Message != "" || o.Value == nil {
+		t.Errorf("after the failures: %+v", o)
+	}
+	ids := map[string]bool{}
+	for _, e := range j.find(protocol.EventLoadStart) {
+		var l protocol.LoadStart
+		_ = json.Unmarshal([]byte(e.payload), &l)
+		ids[l.ID] = true
+	}
+	if len(ids) != 5 {
+		t.Errorf("5 loads had %d ids", len(ids))
+	}
+}
+
+// A lost connection comes back by itself; what was under way is sent again.
+func TestReconnect(t *testing.T) {
+	var j journal
+	s := newSite(t, func(c *siotest.Conn) {
+		if c.N > 1 {
+			time.Sleep(200 * time.Millisecond)
+		}
+		j.study(c)
+	})
+	p := s.open(t)
+	var now properties
+	p.scene(&now, "open", nil)
+	var o outcome
+	p.scene(&o, "emit", map[string]any{"event": "drop", "timeoutMs": 1000}) // never acknowledged: each one drops
+	wantCode(t, "drop", o, "ack_timeout")
+	p.scene(&now, "until", "restored")
+	if !strings.HasPrefix(now.names(), "session early reconnecting session restored") || !now.Restored {
+		t.Errorf("events %s", now.names())
+	}
+	if len(j.find("drop")) < 2 {
+		t.Error("not sent again")
+	}
+}
+
+// What ends a session ends it, with its code, and properties stay readable.
+func TestReplaced(t *testing.T) {
+	s := newSite(t, func(c *siotest.Conn) {
+		c.Greet()
+		c.Next()
+		c.Emit(protocol.EventReplaced, map[string]any{})
+		c.Wait()
+	})
+	p := s.open(t)
+	var now properties
+	p.scene(&now, "open", nil)
+	var o outcome
+	p.scene(&o, "emit", map[string]any{"event": "x"})
+	wantCode(t, "a call under way", o, "replaced")
+	p.scene(&now, "until", "close")
+	if now.Connected || now.Participant != "p1" || s.Count() != 1 {
+		t.Errorf("%+v, %d connections", now, s.Count())
+	}
+}
+
+// A panic in Go reaches the page as the end of the session, and the socket is
+// closed.
+func TestPanic(t *testing.T) {
+	over := make(chan int, 1)
+	s := newSite(t, func(c *siotest.Conn) {
+		c.Greet()
+		time.Sleep(500 * time.Millisecond)
+		c.Emit("presence", nil)
+		c.Wait()
+		over <- int(c.Code)
+	})
+	p := s.open(t)
+	var now properties
+	p.scene(&now, "open", nil)
+	p.scene(&now, "panic", nil)
+	if last := string(now.Events[len(now.Events)-1][1]); !strings.Contains(last, `"panic"`) || !strings.Contains(last, "no JSON today") {
+		t.Errorf("events %s, the last %s", now.names(), last)
+	}
+	if code := <-over; code != 1000 {
+		t.Errorf("close code %d", code)
+	}
+}
+
+// When Go's program itself dies, loader.js closes the socket, ends the session
+// with an error, and can start another program.
+func TestCrash(t *testing.T) {
+	var j journal
+	over := make(chan int, 4)
+	s := newSite(t, func(c *siotest.Conn) {
+		j.study(c)
+		<-c.Over()
+		over <- int(c.Code)
+	})
+	p := s.open(t)
+	var r struct {
+		properties
+		Call, Pending outcome
+	}
+	p.scene(&r, "trapped", nil)
+	wantCode(t, "a call under way", r.Pending, "crashed")
+	if r.Connected || r.Participant != "p1" || !strings.HasSuffix(r.names(), "close") {
+		t.Errorf("%+v", r.properties)
+	}
+	if code := <-over; code != 4001 {
+		t.Errorf("close code %d", code)
+	}
+	var now properties
+	p.scene(&now, "open", nil)
+	if !now.Connected {
+		t.Errorf("after another start: %+v", now)
+	}
+}
+
+// The program's files: what is wrong is said with a code, and trying again
+// works when it has been put right.
+func TestProgramUnavailable(t *testing.T) {
+	var j journal
+	s := newSite(t, j.study)
+	p := s.open(t)
+	var o outcome
+	attempt := func(what, code string, override func(w http.ResponseWriter, r *http.Request) bool) {
+		t.Helper()
+		s.serve(override)
+		o = outcome{}
+		p.scene(&o, "tryOpen", nil)
+		wantCode(t, what, o, code)
+	}
+	at := func(path string, h http.HandlerFunc) func(w http.ResponseWriter, r *http.Request) bool {
+		return func(w http.ResponseWriter, r *http.Request) bool {
+			if r.URL.Path != path {
+				return false
+			}
+			h(w, r)
+			return true
+		}
+	}
+	attempt("no wasm_exec.js", "wasm_unavailable", at("/initgrace/wasm_exec.js", http.NotFound))
+	attempt("no loader.wasm", "wasm_unavailable", at("/initgrace/loader.wasm", http.NotFound))
+	attempt("no WASM in loader.wasm", "wasm_unavailable", at("/initgrace/loader.wasm", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/wasm")
+		fmt.Fprint(w, "<html>")
+	}))
+	attempt("a connection that breaks off", "wasm_unavailable", at("/initgrace/loader.wasm", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Length", "1000000")
+		fmt.Fprint(w, "\x00asm")
+	}))
+	b, err := os.ReadFile(wasm)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.serve(at("/initgrace/loader.wasm", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/octet-stream")
+		_, _ = w.Write(b)
+	}))
+	var now properties
+	p.scene(&now, "open", nil)
+	if !now.Connected {
+		t.Error("with a wrong MIME type")
+	}
+	var globals map[string]string
+	p.scene(&globals, "globalsNow", nil)
+	if globals["process"] != "undefined" || globals["path"] != "undefined" || globals["factory"] != "undefined" || !strings.Contains(globals["WebSocket"], "native code") {
+		t.Errorf("left on globalThis: %v", globals)
+	}
+}
+
+// Script and binary must be of one version, and loader.js is of this one.
+func TestVersions(t *testing.T) {
+	src, err := os.ReadFile(root + "/web/loader.js")
+	if err != nil {
+		t.Fatal(err)
+	}
+	own := regexp.MustCompile(`export const version = "([^"]+)"`).FindSubmatch(src)
+	if own == nil || string(own[1]) != wasmclient.Version {
+		t.Fatalf("loader.js is version %s, the client %s", own, wasmclient.Version)
+	}
+	s := newSite(t, func(c *siotest.Conn) { c.Wait() })
+	s.serve(func(w http.ResponseWriter, r *http.Request) bool {
+		if r.URL.Path != "/initgrace/loader.js" {
+			return false
+		}
+		w.Header().Set("Content-Type", "text/javascript")
+		_, _ = w.Write([]byte(strings.Replace(string(src), string(own[0]), `export const version = "0.0.0"`, 1)))
+		return true
+	})
+	p := s.open(t)
+	var o outcome
+	p.scene(&o, "tryOpen", nil)
+	wantCode(t, "another version", o, "version_mismatch")
+	if s.Count() != 0 {
+		t.Error("connected all the same")
+	}
+}
+
+// connect gives up when it is told to, and leaves no socket open.
+func TestConnectGivesUp(t *testing.T) {
+	var over sync.WaitGroup
+	s := newSite(t, func(c *siotest.Conn) {
+		over.Add(1)
+		defer over.Done()
+		c.Wait() // says nothing
+	})
+	p := s.open(t)
+	var o outcome
+	p.scene(&o, "abort", nil)
+	if o.Message != "the page's own reason" {
+		t.Errorf("aborted: %+v", o)
+	}
+	o = outcome{}
+	p.scene(&o, "tryOpen", map[string]any{"timeoutMs": 1500, "connectTimeoutMs": 400})
+	wantCode(t, "a silent server", o, "unreachable")
+	if n := s.Count(); n < 3 {
+		t.Errorf("%d attempts", n)
+	}
+	o = outcome{}
+	p.scene(&o, "tryOpen", map[string]any{"participant": ""})
+	wantCode(t, "no participant", o, "unauthorized")
+	done := make(chan bool)
+	go func() { over.Wait(); close(done) }()
+	select {
+	case <-done:
+	case <-time.After(patience):
+		t.Error("sockets of given-up attempts stay open")
+	}
+}

@@ -1,0 +1,153 @@
+// What the tests do in the page. Each function is one scene; what it returns
+// goes back to the test as JSON.
+import { connect } from "/initgrace/loader.js";
+
+let session; // of scenes that follow each other
+const events = [];
+
+const caught = (promise) =>
+	promise.then(
+		(value) => ({ value: value ?? null }),
+		(err) => ({ name: err.name, code: err.code, message: err.message }),
+	);
+const block = (ms) => {
+	for (const end = performance.now() + ms; performance.now() < end; );
+};
+const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+const record = (...names) =>
+	names.forEach((name) => session.on(name, (data) => events.push([name, data ?? null])));
+const heard = async (name) => {
+	while (!events.some((e) => e[0] === name)) await sleep(5);
+	return events;
+};
+
+export async function open(options) {
+	session = await connect({ participant: "p1", backoffMinMs: 20, backoffMaxMs: 20, ...options });
+	record("session", "early", "load", "reconnecting", "restored", "presence", "close");
+	await sleep(0); // what came early has been delivered
+	return properties();
+}
+
+export function properties() {
+	const { participant, token, restored, expired, group, partners, policy, state, version, presence, connected, lastLoad } = session;
+	return { participant, token, restored, expired, group, partners, policy, state, version, presence, connected, lastLoad, events };
+}
+
+export const until = (name) => heard(name).then(properties);
+export const tryOpen = (options) => caught(open(options));
+export const emit = ({ event, payload, ...options }) => caught(session.emit(event, payload, options));
+export const send = (data) => caught(session.send(data));
+export const join = (options) => caught(session.join(options ?? undefined));
+export const save = (state) => caught(session.saveState(state)).then((r) => ({ ...r, now: properties() }));
+export const close = () => session.close().then(() => caught(session.emit("x"))).then((r) => ({ ...r, now: properties() }));
+export const globalsNow = async () => ({ process: typeof process, path: typeof path, factory: typeof __initgrace, WebSocket: WebSocket.toString() });
+
+// The ack is there when the block ends, and so is the timeout.
+export async function timeoutBehindBlock({ timeoutMs, blockMs }) {
+	const call = caught(session.emit("x", {}, { timeoutMs }));
+	await sleep(0);
+	block(blockMs);
+	return call;
+}
+
+export function listeners() {
+	const seen = [];
+	const remove = session.on("n", (n) => seen.push(n));
+	session.on("n", (n) => {
+		if (n === 1) throw new Error("a listener's own fault");
+	});
+	session.on("n", (n) => {
+		seen.push(-n);
+		if (n === 2) remove();
+	});
+	return caught(session.emit("count")).then(() => sleep(50)).then(() => seen);
+}
+
+export const blocking = ({ ms, fail, ...options }) =>
+	caught(
+		session.blocking(
+			"thinking",
+			() => {
+				block(ms);
+				if (fail) throw Object.assign(new RangeError("own fault"), { code: "own" });
+				return "thought";
+			},
+			options,
+		),
+	).then((r) => ({ ...r, now: properties() }));
+
+// A page's own loadPyodide, that blocks as the real one does.
+let loads = 0;
+const own = (ms) => async () => {
+	loads++;
+	await sleep(10);
+	block(ms);
+	return { number: loads };
+};
+export async function loadTwice({ ms }) {
+	const loadPyodide = own(ms);
+	const [a, b] = await Promise.all([session.loadPyodide({ loadPyodide }), session.loadPyodide({ loadPyodide })]);
+	const c = await session.loadPyodide({ loadPyodide });
+	return { same: a === b && b === c, loads, now: properties() };
+}
+
+export const loadOwn = ({ how, ...options }) => {
+	const loadPyodide = {
+		throws: () => { throw new TypeError("not a function, say"); },
+		rejects: () => Promise.reject(new Error("rejected")),
+		never: () => new Promise(() => {}),
+		works: own(0),
+	}[how];
+	const init = how === "init" && (() => { throw new SyntaxError("in init"); });
+	return caught(session.loadPyodide({ loadPyodide: loadPyodide ?? own(0), ...(init && { init }), ...options }));
+};
+
+// The real one.
+export async function pyodide({ packages, ...options }) {
+	const phases = new Set();
+	let bytes = 0;
+	const began = performance.now();
+	const result = await caught(
+		session.loadPyodide({
+			packages,
+			init: (py) => py.runPython("import sys; [1, 2][1] + sys.version_info.major"),
+			onProgress: (p) => { bytes += p.bytes; phases.add(p.url.split("/").pop()); },
+			...options,
+		}).then((py) => py.runPython("sum(range(101))")),
+	);
+	return { ...result, took: performance.now() - began, files: [...phases].sort(), native: fetch.toString().includes("native") };
+}
+
+// The next thing that the loader parses throws, which panics in Go.
+export function panic() {
+	const parse = JSON.parse;
+	JSON.parse = () => {
+		JSON.parse = parse;
+		throw new Error("no JSON today");
+	};
+	return heard("close").then(properties);
+}
+
+// Go's program is made to trap, as an out-of-memory would.
+export async function trapped() {
+	await import("/initgrace/wasm_exec.js");
+	const resume = Go.prototype._resume;
+	let trap = false;
+	Go.prototype._resume = function () {
+		if (trap) throw new WebAssembly.RuntimeError("unreachable");
+		return resume.apply(this);
+	};
+	await open({});
+	const pending = caught(session.emit("never acknowledged"));
+	await sleep(50);
+	trap = true;
+	const result = { call: await caught(session.emit("x")), pending: await pending, ...(await heard("close").then(properties)) };
+	trap = false;
+	return result;
+}
+
+export async function abort(options) {
+	const controller = new AbortController();
+	setTimeout(() => controller.abort(new Error("the page's own reason")), 100);
+	return caught(connect({ participant: "p1", signal: controller.signal, ...options }));
+}

@@ -1,0 +1,541 @@
+// The loader: a participant's session in a page, and Pyodide under its
+// protection. It is the JS face of loader.wasm (Go, wasmclient/cmd/loader),
+// which speaks the protocol; loader.d.ts documents everything exported here.
+//
+//	import { connect } from "/initgrace/loader.js";
+//	const session = await connect({ participant: "p1" });
+//	const pyodide = await session.loadPyodide({ indexURL: "/pyodide/0.29.0/" });
+
+export const version = "0.1.0";
+
+const defaults = {
+	timeoutMs: 30_000, // of connect
+	callTimeoutMs: 30_000, // of one call
+	stallMs: 30_000, // of a download
+	packagesPhase: "packages",
+	initPhase: "init",
+};
+
+// Errors -----------------------------------------------------------------------
+
+function fault(code, message, cause) {
+	const err = new Error(message, cause === undefined ? undefined : { cause });
+	err.name = "InitgraceError";
+	err.code = code;
+	return err;
+}
+
+const text = (err) => (err instanceof Error ? err.message : String(err));
+
+// report makes an exception of the page's own visible without ending anything.
+const report = (err) =>
+	typeof reportError === "function" ? reportError(err) : setTimeout(() => { throw err; });
+
+// The Go program -----------------------------------------------------------------
+
+const programs = new Map(); // wasm address → Promise of a running program
+
+// program starts loader.wasm, once for a page; after a failure it may be tried
+// again.
+function program(wasmURL, execURL) {
+	if (!programs.has(wasmURL)) {
+		const started = start(wasmURL, execURL);
+		programs.set(wasmURL, started);
+		started.catch(() => programs.delete(wasmURL));
+	}
+	return programs.get(wasmURL);
+}
+
+async function start(wasmURL, execURL) {
+	const Go = await goSupport(execURL);
+	const go = new Go();
+	const instance = await instantiate(wasmURL, go.importObject);
+	const running = { factory: null, sockets: new Set(), links: new Set() };
+	let dead = false;
+	const die = (cause) => {
+		if (dead) return;
+		dead = true;
+		programs.delete(wasmURL);
+		const err = fault("crashed", "the loader's program has ended: " + text(cause), cause);
+		// Nobody answers on them any more, and the server must know.
+		for (const ws of running.sockets) ws.close(4001, "the loader has crashed");
+		for (const link of [...running.links]) link.crash(err);
+	};
+	const resume = go._resume;
+	go._resume = function (...args) {
+		try {
+			return resume.apply(this, args);
+		} catch (err) { // a trap; an orderly exit resolves run
+			die(err);
+			throw err;
+		}
+	};
+	const ended = withGoGlobals(() => go.run(instance)); // runs until Go waits for the first time
+	running.factory = globalThis.__initgrace;
+	delete globalThis.__initgrace;
+	ended.then(() => die("exit"), die);
+	if (!running.factory) throw fault("wasm_unavailable", wasmURL + " is not the loader");
+	if (running.factory.version !== version) {
+		throw fault("version_mismatch", `loader.js is version ${version}, ${wasmURL} is version ` +
+			`${running.factory.version}: reload the page, or serve both from one build`);
+	}
+	running.factory.track(() => trackNextSocket(running.sockets));
+	return running;
+}
+
+const goGlobals = {}; // what wasm_exec.js put on globalThis
+let execAttempts = 0;
+
+// goSupport imports Go's wasm_exec.js. Of the globals that it fakes for a
+// browser, process and path would make other libraries believe that they run in
+// Node, so Go gets them only while it starts.
+async function goSupport(execURL) {
+	if (!goGlobals.Go) {
+		const before = { process: globalThis.process, path: globalThis.path };
+		try {
+			// A failed import is remembered by its address.
+			await import(execAttempts++ ? `${execURL}?retry=${execAttempts}` : execURL);
+		} catch (err) {
+			throw fault("wasm_unavailable", `${execURL}: ${text(err)}`, err);
+		}
+		goGlobals.Go = globalThis.Go;
+		for (const name of ["process", "path"]) {
+			if (before[name] !== undefined) continue;
+			goGlobals[name] = globalThis[name];
+			delete globalThis[name];
+		}
+	}
+	return goGlobals.Go;
+}
+
+function withGoGlobals(f) {
+	const names = ["process", "path"].filter((name) => goGlobals[name] && globalThis[name] === undefined);
+	for (const name of names) globalThis[name] = goGlobals[name];
+	try {
+		return f();
+	} finally {
+		for (const name of names) delete globalThis[name];
+	}
+}
+
+async function instantiate(url, imports) {
+	try {
+		const response = await fetch(url);
+		if (!response.ok) throw new Error(`HTTP ${response.status}`);
+		// Streaming insists on the MIME type, which not every server knows.
+		const typed = response.headers.get("content-type")?.split(";")[0].trim() === "application/wasm";
+		const source = typed && WebAssembly.instantiateStreaming
+			? WebAssembly.instantiateStreaming(response, imports)
+			: response.arrayBuffer().then((bytes) => WebAssembly.instantiate(bytes, imports));
+		return (await source).instance;
+	} catch (err) {
+		throw fault("wasm_unavailable", `${url}: ${text(err)}`, err);
+	}
+}
+
+// trackNextSocket gets hold of the WebSocket that Go is about to open, by
+// standing in for the constructor until it is called, in the same task.
+function trackNextSocket(sockets) {
+	const Native = globalThis.WebSocket;
+	globalThis.WebSocket = function (...args) {
+		globalThis.WebSocket = Native;
+		const ws = new Native(...args);
+		sockets.add(ws);
+		ws.addEventListener("close", () => sockets.delete(ws));
+		return ws;
+	};
+}
+
+// Connecting -----------------------------------------------------------------------
+
+const pageId = uuid(); // of this document: a refresh is another page
+
+function uuid() {
+	if (crypto.randomUUID) return crypto.randomUUID();
+	const bytes = crypto.getRandomValues(new Uint8Array(16)); // plain http in a lab
+	return Array.from(bytes, (b) => b.toString(16).padStart(2, "0")).join("");
+}
+
+// tokens are kept for the tab, so that a refresh finds its session again.
+function tokenStore(url, participant) {
+	const key = `initgrace:${url}:${participant}`;
+	const attempt = (f) => {
+		try {
+			return f() ?? undefined;
+		} catch { // storage can be forbidden; a refresh is then a new session
+			return undefined;
+		}
+	};
+	return {
+		get: () => attempt(() => sessionStorage.getItem(key)),
+		set: (token) => attempt(() => sessionStorage.setItem(key, token)),
+		clear: () => attempt(() => sessionStorage.removeItem(key)),
+	};
+}
+
+export async function connect(options = {}) {
+	const o = { ...defaults, ...options };
+	if (typeof o.participant !== "string" || !o.participant) {
+		throw fault("unauthorized", "connect: participant is missing");
+	}
+	const base = import.meta.url;
+	const url = new URL(o.url ?? "/", globalThis.location?.href ?? base).href;
+	o.signal?.throwIfAborted();
+	const running = await program(
+		new URL(o.wasmURL ?? "loader.wasm", base).href,
+		new URL(o.wasmExecURL ?? "wasm_exec.js", base).href,
+	);
+	const kept = tokenStore(url, o.participant);
+	const settings = {
+		url, participant: o.participant, experiment: o.experiment, group: o.group,
+		token: o.token ?? kept.get(), pageId: o.pageId ?? pageId, timeoutMs: o.timeoutMs,
+		connectTimeoutMs: o.connectTimeoutMs, silenceMs: o.silenceMs, latencyMs: o.latencyMs,
+		backoffMinMs: o.backoffMinMs, backoffMaxMs: o.backoffMaxMs, queueSize: o.queueSize,
+	};
+	try {
+		return await dial(running, settings, o, kept);
+	} catch (err) {
+		// The kept token is of a server that has forgotten us.
+		if (err.code !== "bad_token" || o.token !== undefined || settings.token === undefined) throw err;
+		kept.clear();
+		return dial(running, { ...settings, token: undefined }, o, kept);
+	}
+}
+
+async function dial(running, settings, o, kept) {
+	o.signal?.throwIfAborted();
+	const link = new Link(o, kept);
+	const { session, cancel } = running.factory.dial(JSON.stringify(settings), link.receive);
+	o.signal?.addEventListener("abort", cancel);
+	running.links.add(link);
+	try {
+		link.open(await Promise.race([session, link.gone]), () => running.links.delete(link));
+		return new Session(link);
+	} catch (err) {
+		running.links.delete(link);
+		throw o.signal?.aborted ? o.signal.reason : err;
+	} finally {
+		o.signal?.removeEventListener("abort", cancel);
+	}
+}
+
+// A Link is the way between a Session and the Go program: calls one way, events
+// the other, and the end of both.
+class Link {
+	constructor(o, kept) {
+		this.callTimeoutMs = o.callTimeoutMs;
+		this.kept = kept;
+		this.listeners = new Map(Object.entries(o.on ?? {}).map(([event, fn]) => [event, new Set([fn])]));
+		this.queue = [];
+		this.flowing = false; // events wait until whoever called connect could say `on`
+		this.ended = null; // why
+		this.lastLoad = undefined;
+		this.gone = new Promise((_, reject) => (this.lose = reject));
+		this.gone.catch(() => {});
+	}
+
+	onPage = {
+		pagehide: (e) => this.handle.hide(e.persisted),
+		pageshow: (e) => e.persisted && this.handle.show(), // from the back/forward cache
+		online: () => this.handle.retry(),
+	};
+
+	open(handle, forget) {
+		this.handle = handle;
+		this.forget = forget;
+		void this.state; // there is always a last one
+		for (const [event, fn] of Object.entries(this.onPage)) globalThis.addEventListener?.(event, fn);
+		setTimeout(() => { this.flowing = true; this.deliver(); });
+	}
+
+	// receive is called by Go, with its stack below: nothing of the page's runs
+	// in here.
+	receive = (event, json) => {
+		this.fresh = undefined;
+		const data = json === undefined ? undefined : JSON.parse(json);
+		if (event === "session") this.kept.set(data.token);
+		if (event === "close" && this.handle) void this.state; // it stays readable
+		this.emitLocal(event, data);
+		if (event === "close") this.end(fault(data.code, data.message));
+	};
+
+	emitLocal(event, data) {
+		this.queue.push([event, data]);
+		if (this.flowing) queueMicrotask(() => this.deliver());
+	}
+
+	deliver() {
+		for (let next; (next = this.queue.shift()); ) {
+			for (const fn of [...(this.listeners.get(next[0]) ?? [])]) {
+				try {
+					fn(next[1]);
+				} catch (err) {
+					report(err);
+				}
+			}
+		}
+	}
+
+	on(event, fn) {
+		if (typeof fn !== "function") throw new TypeError("on: the listener is not a function");
+		if (!this.listeners.has(event)) this.listeners.set(event, new Set());
+		this.listeners.get(event).add(fn);
+		return () => void this.listeners.get(event).delete(fn);
+	}
+
+	// state is what Go knows, asked once after each event.
+	get state() {
+		if (!this.ended) this.last = this.fresh ??= JSON.parse(this.handle.state());
+		return this.last;
+	}
+
+	call(method, ...args) {
+		if (this.ended) return Promise.reject(this.ended);
+		return Promise.race([this.handle[method](...args), this.gone]);
+	}
+
+	end(err) {
+		if (this.ended) return;
+		this.ended = err;
+		for (const [event, fn] of Object.entries(this.onPage)) globalThis.removeEventListener?.(event, fn);
+		this.lose(err);
+		this.forget?.();
+	}
+
+	// crash is the end when Go can not tell it any more.
+	crash(err) {
+		this.emitLocal("close", { ok: false, code: err.code, message: err.message });
+		this.end(err);
+	}
+
+	// lease runs a function of the page's under a lease.
+	async lease({ id, phase, expectedMs, unprotected = true, ackTimeoutMs }, run) {
+		let result;
+		const options = { id, phase, expectedMs, ackTimeoutMs, requireLease: !unprotected };
+		const load = await this.call("load", JSON.stringify(options), async (progress) => {
+			await nextTask(); // Go's stack is not to be blocked with the page
+			result = await run(progress);
+		});
+		this.lastLoad = JSON.parse(load);
+		this.emitLocal("load", this.lastLoad);
+		return result;
+	}
+}
+
+// nextTask lets the browser do what is due, also in the background.
+const nextTask = () =>
+	new Promise((resolve) => {
+		const { port1, port2 } = new MessageChannel();
+		port1.onmessage = () => { port1.close(); resolve(); };
+		port2.postMessage(null);
+	});
+
+const json = (value) => (value === undefined ? undefined : JSON.stringify(value));
+
+class Session {
+	#link;
+
+	constructor(link) {
+		this.#link = link;
+	}
+
+	get participant() { return this.#link.state.participant; }
+	get token() { return this.#link.state.token; }
+	get restored() { return this.#link.state.restored; }
+	get expired() { return this.#link.state.expired ?? false; }
+	get group() { return this.#link.state.group; }
+	get partners() { return this.#link.state.partners ?? []; }
+	get policy() { return this.#link.state.policy; }
+	get version() { return this.#link.state.version; }
+	get presence() { return this.#link.state.presence.state || "active"; }
+	get connected() { return !this.#link.ended && this.#link.state.connected; }
+	get latencyMs() { return this.#link.state.latency_ms; }
+	get maxLatencyMs() { return this.#link.state.max_latency_ms; }
+	get lastLoad() { return this.#link.lastLoad; }
+	get state() {
+		const { scene_id, stager_state = null, globals = null } = this.#link.state;
+		return { scene_id, stager_state, globals };
+	}
+
+	on(event, fn) {
+		return this.#link.on(event, fn);
+	}
+
+	async emit(event, payload, { timeoutMs = this.#link.callTimeoutMs } = {}) {
+		const ack = await this.#link.call("emit", event, json(payload), timeoutMs);
+		return ack === undefined ? undefined : JSON.parse(ack);
+	}
+
+	send(data, options) {
+		return this.emit("send", { data }, options);
+	}
+
+	join({ size } = {}, options) {
+		return this.emit("join", { size }, options);
+	}
+
+	async saveState({ scene_id = "", stager_state = null, globals = null } = {}, { timeoutMs = this.#link.callTimeoutMs } = {}) {
+		const version = await this.#link.call("save", json({ scene_id, stager_state, globals }), timeoutMs);
+		this.#link.fresh = undefined;
+		return version;
+	}
+
+	blocking(name, fn, options = {}) {
+		return this.#link.lease({ phase: name, ...options, id: undefined }, () => fn());
+	}
+
+	loadPyodide(options = {}) {
+		interpreter ??= startPyodide(this.#link, { ...defaults, ...options }).catch((err) => {
+			interpreter = undefined; // another try is another load
+			throw err;
+		});
+		return interpreter;
+	}
+
+	async close() {
+		if (!this.#link.ended) await this.#link.handle.close();
+	}
+}
+
+// Pyodide ------------------------------------------------------------------------
+
+let interpreter; // Promise of the one on this page
+let imports = 0;
+
+function startPyodide(link, o) {
+	if (!o.indexURL && !o.loadPyodide) return Promise.reject(fault("invalid_payload", "loadPyodide: indexURL is missing"));
+	const indexURL = o.indexURL && new URL(o.indexURL.replace(/\/?$/, "/"), globalThis.location?.href).href;
+	const packages = [o.packages ?? []].flat();
+	return link.lease({ ...o, id: "pyodide" }, async (progress) => {
+		const began = performance.now();
+		const next = (phase) => {
+			const left = o.expectedMs ? Math.max(1000, o.expectedMs - (performance.now() - began)) : 0;
+			return progress(phase, 0, left).catch(() => {}); // a lease that is over changes nothing here
+		};
+		const watch = new Watch(indexURL, o.stallMs, o.onProgress);
+		let pyodide;
+		try {
+			const load = o.loadPyodide ?? (await watch.race(importPyodide(indexURL))).loadPyodide;
+			pyodide = await watch.race(load({ ...o.options, ...(indexURL && { indexURL }) }));
+			if (packages.length) {
+				await next(o.packagesPhase);
+				await watch.race(install(pyodide, packages));
+			}
+		} catch (err) {
+			throw watch.explain(err);
+		} finally {
+			watch.stop();
+		}
+		if (o.init) {
+			await next(o.initPhase);
+			await o.init(pyodide);
+		}
+		return pyodide;
+	});
+}
+
+// A failed import is remembered by its address, so each try has another one.
+const importPyodide = (indexURL) => import(`${indexURL}pyodide.mjs${imports++ ? `?retry=${imports}` : ""}`);
+
+// install loads packages. Pyodide's own loadPackage resolves although some, or
+// all of them, could not be loaded.
+async function install(pyodide, packages) {
+	const canonical = (name) => name.toLowerCase().replace(/[-_.]+/g, "-");
+	const nameOf = (p) => canonical(/([^/]*)\.whl$/.exec(p)?.[1].split("-")[0] ?? p);
+	const complaints = [];
+	await pyodide.loadPackage(packages, { errorCallback: (line) => complaints.push(line) });
+	const loaded = new Set(Object.keys(pyodide.loadedPackages).map(canonical));
+	const missing = packages.filter((p) => !loaded.has(nameOf(p)));
+	if (missing.length || complaints.some((c) => c.startsWith("The following error occurred"))) {
+		throw fault("package_failed", `not loaded: ${missing.join(", ") || "a dependency"}. ${complaints.join(" ")}`.trim());
+	}
+}
+
+// A Watch notices what loadPyodide does not: it never settles when the WASM can
+// not be instantiated, or when a download stands still. While it runs it stands
+// in for fetch and WebAssembly.instantiateStreaming, for what is below indexURL.
+class Watch {
+	constructor(indexURL, stallMs, onProgress) {
+		this.indexURL = indexURL ?? "";
+		this.onProgress = onProgress;
+		this.refused = []; // responses that are not 2xx
+		this.failed = new Promise((_, reject) => (this.fail = reject));
+		this.failed.catch(() => {});
+		this.#replace(globalThis, "fetch", (fetch) => (...args) => this.#fetch(fetch, args));
+		this.#replace(WebAssembly, "instantiateStreaming", (instantiate) => (source, ...rest) => {
+			const done = instantiate.call(WebAssembly, source, ...rest);
+			done.catch(async (err) => {
+				if (await this.#ours(source)) this.fail(err);
+			});
+			return done;
+		});
+		this.quiet = 0; // time without a byte, a block of the page not counted
+		this.timer = setInterval(() => {
+			this.quiet += 1000;
+			if (this.quiet >= stallMs) this.fail(fault("load_stalled", `nothing has been loaded for ${stallMs / 1000} s`));
+		}, 1000);
+	}
+
+	race(promise) {
+		this.quiet = 0;
+		return Promise.race([promise, this.failed]);
+	}
+
+	stop() {
+		clearInterval(this.timer);
+		for (const restore of this.restore.splice(0)) restore();
+	}
+
+	// explain adds what the browser's error leaves out.
+	explain(err) {
+		if (err?.name === "InitgraceError") return err;
+		const why = [text(err), ...this.refused].join("; ");
+		return fault("load_failed", `Pyodide could not be started: ${why}`, err);
+	}
+
+	restore = [];
+
+	#replace(object, name, wrap) {
+		const original = object[name];
+		if (!original) return;
+		const replacement = (object[name] = wrap(original));
+		this.restore.push(() => {
+			if (object[name] === replacement) object[name] = original;
+		});
+	}
+
+	async #ours(source) {
+		try {
+			return (await source).url.startsWith(this.indexURL);
+		} catch { // the download itself has failed, and with it whoever asked
+			return true;
+		}
+	}
+
+	async #fetch(fetch, args) {
+		const response = await fetch.apply(globalThis, args);
+		if (!response.url.startsWith(this.indexURL)) return response;
+		this.quiet = 0;
+		if (!response.ok) this.refused.push(`${response.url}: HTTP ${response.status}`);
+		return response.body ? this.#counted(response) : response;
+	}
+
+	// counted is the same response, its bytes counted on their way.
+	#counted(response) {
+		let bytes = 0;
+		const body = response.body.pipeThrough(new TransformStream({
+			transform: (chunk, out) => {
+				this.quiet = 0;
+				bytes += chunk.byteLength;
+				out.enqueue(chunk);
+				try {
+					this.onProgress?.({ url: response.url, bytes });
+				} catch (err) {
+					report(err);
+				}
+			},
+		}));
+		const { status, statusText, headers, url } = response;
+		return Object.defineProperty(new Response(body, { status, statusText, headers }), "url", { value: url });
+	}
+}
