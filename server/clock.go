@@ -1,28 +1,39 @@
 package server
 
-import "time"
+import (
+	"time"
+
+	"initgrace/grace"
+)
 
 // clock is the policy's time. It is monotonic, so that setting the wall clock
 // changes nothing, and it stands still while the process did not run (stopped,
 // starved, the lid closed): what nobody could have heard is nobody's silence.
 type clock struct {
+	// tick is the longest the loop sleeps; a longer gap between two readings
+	// is time in which the process did not run.
+	tick time.Duration
+	// slack is how late a reading may be before that is concluded.
+	slack time.Duration
+
 	last   time.Time     // real time of the last reading
 	paused time.Duration // in all
 }
 
-const (
-	// clockTick is the longest the loop sleeps; a longer gap between two
-	// readings is time in which the process did not run.
-	clockTick = 250 * time.Millisecond
-	// clockSlack is how late a reading may be before that is concluded.
-	clockSlack = time.Second
-)
+// newClock leaves the better part of SilenceTimeout to the participants:
+// whatever the process missed, less than a third of it can have gone unnoticed.
+func newClock(p grace.Policy) clock {
+	return clock{
+		tick:  min(p.SilenceTimeout/16, 250*time.Millisecond),
+		slack: min(p.SilenceTimeout/4, time.Second),
+	}
+}
 
 // read returns the policy's time at a real time, and for how long the process
 // had not run before, if it had not.
 func (c *clock) read(real time.Time) (now time.Time, stalled time.Duration) {
-	if gap := real.Sub(c.last); !c.last.IsZero() && gap > clockTick+clockSlack {
-		stalled = gap - clockTick
+	if gap := real.Sub(c.last); !c.last.IsZero() && gap > c.tick+c.slack {
+		stalled = gap - c.tick
 		c.paused += stalled
 	}
 	c.last = real

@@ -3,12 +3,14 @@ package server
 import (
 	"testing"
 	"time"
+
+	"initgrace/grace"
 )
 
 func TestClockStandsStillWhileTheProcessDoesNotRun(t *testing.T) {
 	start := time.Now()
 	at := func(d time.Duration) time.Time { return start.Add(d) }
-	var c clock
+	c := newClock(grace.Policy{}.WithDefaults())
 	for _, step := range []struct {
 		real, now, stalled time.Duration
 	}{
@@ -23,5 +25,17 @@ func TestClockStandsStillWhileTheProcessDoesNotRun(t *testing.T) {
 		if !now.Equal(at(step.now)) || stalled != step.stalled {
 			t.Fatalf("at %v: policy time %v, stalled %v; want %v, %v", step.real, now.Sub(start), stalled, step.now, step.stalled)
 		}
+	}
+}
+
+// A policy in a hurry cannot afford a slack made for another one.
+func TestClockKeepsThePoliciesPace(t *testing.T) {
+	p := quick()
+	c := newClock(p)
+	start := time.Now()
+	c.read(start)
+	now, stalled := c.read(start.Add(p.SilenceTimeout))
+	if late := now.Sub(start); stalled == 0 || late > p.SilenceTimeout/3 {
+		t.Errorf("of a pause as long as SilenceTimeout, %v counted as silence", late)
 	}
 }

@@ -84,7 +84,7 @@ func (l *loop) run() {
 	go l.commit()
 	defer close(l.commits)
 
-	timer := time.NewTimer(clockTick)
+	timer := time.NewTimer(l.clock.tick)
 	defer timer.Stop()
 	busy, quit := false, l.quit
 	for {
@@ -148,9 +148,9 @@ func (l *loop) now() time.Time {
 func (l *loop) sleep(now time.Time) time.Duration {
 	next, ok := l.tracker.Next()
 	if !ok {
-		return clockTick
+		return l.clock.tick
 	}
-	return min(max(next.Sub(now), 0), clockTick)
+	return min(max(next.Sub(now), 0), l.clock.tick)
 }
 
 // do runs one task. A fault in one participant's task must not take the others

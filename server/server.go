@@ -43,7 +43,7 @@ func New(cfg Config) (*Server, error) {
 		}
 	}
 	l := &loop{
-		tracker: grace.New(cfg.Policy), members: make(map[string]*member),
+		tracker: grace.New(cfg.Policy), clock: newClock(cfg.Policy), members: make(map[string]*member),
 		store: cfg.Store, log: cfg.Logger, observe: cfg.Observe,
 		inbox: make(chan task, inboxSize), quit: make(chan struct{}), done: make(chan struct{}),
 		commits: make(chan batch), committed: make(chan batch, 1),
