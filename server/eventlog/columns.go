@@ -65,7 +65,7 @@ var Events = Table[Record]{
 			Field: func(r *Record) any { return &r.Bytes }},
 		{Name: "version", Type: Integer, Since: 1, Meaning: "counts the saves of the participant's state",
 			Field: func(r *Record) any { return &r.Version }},
-		{Name: "detail", Type: Text, Since: 1, Free: true, Meaning: "more about it, for people; at most 500 bytes on one line",
+		{Name: "detail", Type: Text, Since: 1, Free: true, Private: pageWrites, Meaning: "more about it, for people; at most 500 bytes on one line",
 			Field: func(r *Record) any { return &r.Detail }},
 	},
 }

@@ -1,6 +1,10 @@
 package eventlog
 
-import "initgrace/grace/protocol"
+import (
+	"slices"
+
+	"initgrace/grace/protocol"
+)
 
 // Kind says what happened.
 type Kind string
@@ -46,7 +50,7 @@ var Kinds = []Definition{
 	{HandshakeRefused, "Connections that were not admitted. participant is whom they claimed to be, if that was well-formed. At most one row a second for each reason.",
 		[]string{"reason", "count", "detail"}, false},
 	{Connected, "A connection of the participant was admitted. detail: the page's id of this page instance.", []string{"reason", "detail"}, true},
-	{Disconnected, "A connection ended. duration_ms: how long it had lasted. detail: how it ended, in the server's words.", []string{"reason", "duration_ms", "detail"}, false},
+	{Disconnected, "A connection ended. duration_ms: how long it had lasted. detail: how it ended, in the server's words.", []string{"reason", "duration_ms", "detail"}, true},
 	{Presence, "The presence changed, or what is known within one (from and to are the same then: another phase, another deadline). " +
 		"lease_ms: until to_presence ends by itself.",
 		[]string{"presence_seq", "from_presence", "to_presence", "reason", "phase", "expected_ms", "lease_ms", "duration_ms", "count"}, false},
@@ -70,6 +74,11 @@ var Kinds = []Definition{
 		[]string{"count", "duration_ms"}, false},
 	{GroupLeft, "The participant is no longer a member of group_id. partner: who ended the group by leaving it.", []string{"reason", "partner"}, false},
 	{RunStopped, "The server ended in an orderly way. A run without this row was killed.", nil, false},
+}
+
+func pageWrites(r *Record) bool {
+	i := slices.IndexFunc(Kinds, func(d Definition) bool { return d.Kind == r.Kind })
+	return i < 0 || Kinds[i].PageWrites
 }
 
 // What a load came to: the reasons of LoadEnded.
@@ -106,11 +115,12 @@ var Reasons = []Value{
 	{string(protocol.ReasonEvidence), "a silent participant answered again"},
 	{string(protocol.ReasonLoadStarted), "a load was granted a lease"},
 	{string(protocol.ReasonLoadProgress), "another phase or deadline of the same load"},
-	{string(protocol.ReasonLoadEnded), "the load completed"},
+	{string(protocol.ReasonLoadEnded), "the load completed; refused: it had ended before"},
 	{string(protocol.ReasonLoadFailed), "the load completed with an error"},
 	{string(protocol.ReasonLeaseExpired), "the lease ran out"},
 	{string(protocol.ReasonPageSilent), "the page is silent, only the browser answers"},
 	{string(protocol.ReasonSilence), "no sign of life of any kind"},
+	{string(protocol.ReasonProxy), "pings were answered, perhaps by a proxy, but the worker's beats had stopped"},
 	{string(protocol.ReasonTransport), "the connection was reset, or closed without a close frame"},
 	{string(protocol.ReasonPageHide), "the page said that it is being left"},
 	{string(protocol.ReasonPageClosed), "the browser closed the connection: tab closed, crashed, navigated away or refreshed"},
@@ -136,7 +146,6 @@ var Reasons = []Value{
 	{string(protocol.CodeInvalidPayload), "refused: a field has the wrong type or is out of range"},
 	{string(protocol.CodeTooLarge), "refused: over the documented size"},
 	{string(protocol.CodeUnknownLoad), "refused: no open load of that id"},
-	{string(protocol.CodeLoadEnded), "refused: the load has ended already"},
 	{string(protocol.CodeStaleVersion), "refused: the state was made from an older version"},
 	{string(protocol.CodeNotInGroup), "refused: a message without partners"},
 	{string(protocol.CodeInGroup), "refused: asked for a group while in one"},

@@ -25,6 +25,9 @@ type Column[T any] struct {
 	Names Named
 	// Free: a page writes this text, and it may contain anything.
 	Free bool
+	// Private says whether the row's value may tell who the participant is, so
+	// that a pseudonymised export leaves it out. Nil: it may not.
+	Private func(*T) bool
 	// Required columns are never missing.
 	Required bool
 	// Field points to the row's field: a *string, *int64, *Int or *time.Time.
