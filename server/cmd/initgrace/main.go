@@ -14,8 +14,9 @@ import (
 )
 
 type commands struct {
-	Serve   serve   `cmd:"" help:"Serve a study. Without options: the demo study on 127.0.0.1:8080, sessions kept in memory."`
-	Version version `cmd:"" help:"Print the version."`
+	Serve   serve    `cmd:"" help:"Serve a study. Without options: the demo study on 127.0.0.1:8080, sessions kept in memory."`
+	Export  exporter `cmd:"" help:"Write what happened to the participants, for the analysis."`
+	Version version  `cmd:"" help:"Print the version."`
 }
 
 func main() {
