@@ -8,9 +8,12 @@ import (
 	"net/netip"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/gorilla/websocket"
 	"golang.org/x/time/rate"
+
+	"initgrace/grace/protocol/sio"
 )
 
 // What a refused request is answered with, as the reference server has it.
@@ -153,12 +156,12 @@ func (s *Server) again(w http.ResponseWriter, r *http.Request, c *Conn, upgrade 
 	switch {
 	case upgrade:
 		if c.CanProbe() || !c.retain() {
-			s.deny(w, badRequest, http.StatusBadRequest, errBadRequest)
+			s.turnAway(w, r)
 			return
 		}
 		defer c.release()
 		if !c.upgrading.CompareAndSwap(false, true) {
-			s.deny(w, badRequest, http.StatusBadRequest, errBadRequest)
+			s.turnAway(w, r)
 			return
 		}
 		h := &handshake{c: c, upgrade: true}
@@ -174,6 +177,17 @@ func (s *Server) again(w http.ResponseWriter, r *http.Request, c *Conn, upgrade 
 		c.polling.post(w, r)
 	default:
 		s.deny(w, badRequest, http.StatusBadRequest, errBadRequest)
+	}
+}
+
+// turnAway accepts a second upgrade of a connection and closes it, as the
+// reference does: a status would be an error where clients expect a close.
+func (s *Server) turnAway(w http.ResponseWriter, r *http.Request) {
+	s.count.refused[badRequest].Add(1)
+	u := websocket.Upgrader{CheckOrigin: func(*http.Request) bool { return true }} // it was checked
+	if ws, err := u.Upgrade(w, r, nil); err == nil {
+		ws.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(websocket.ClosePolicyViolation, badRequest.String()), time.Now().Add(linger))
+		ws.Close()
 	}
 }
 
@@ -242,6 +256,7 @@ func (s *Server) admit(r *http.Request) (*Conn, reason) {
 		done:      make(chan struct{}),
 	}
 	c.out.limit = l.Outbound
+	c.out.farewell = sio.Close
 	c.packets.limiter = rate.NewLimiter(rate.Limit(l.Events), l.EventBurst)
 	c.bytes.limiter = rate.NewLimiter(rate.Limit(l.Bytes), l.ByteBurst)
 	if c.transport == "polling" {

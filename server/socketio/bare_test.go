@@ -79,9 +79,7 @@ func TestBareModuleCrashes(t *testing.T) {
 			}
 			defer ws.CloseNow()
 			cl := &client{t: t, ws: ws}
-			cl.expect("0{")
-			cl.send("40")
-			cl.expect("40{")
+			cl.lateConnect()
 			cl.expect("42") // the question, for payloads that pretend to answer it
 			for _, f := range tc.frames {
 				if b, ok := strings.CutPrefix(f, "binary:"); ok {
@@ -124,6 +122,16 @@ func TestBareModuleCrashes(t *testing.T) {
 	})
 }
 
+// lateConnect waits before CONNECT: the bare module loses one that comes before
+// it listens.
+func (c *client) lateConnect() {
+	c.t.Helper()
+	c.expect("0{")
+	time.Sleep(100 * time.Millisecond)
+	c.send("40")
+	c.expect("40{")
+}
+
 func startBare(t testing.TB) (*socket.Server, string) {
 	server, h := bareModule()
 	hs := httptest.NewUnstartedServer(h)
@@ -149,7 +157,8 @@ func TestBareModuleReorders(t *testing.T) {
 			order = append(order, int(args[0].(float64)))
 		})
 	})
-	c := dial(t, addr)
+	c := rawDial(t, addr)
+	c.lateConnect()
 	for i := range n {
 		c.send(fmt.Sprintf(`42["e",%d]`, i))
 	}
@@ -168,7 +177,8 @@ func TestBareModuleReorders(t *testing.T) {
 func TestBareModuleLosesBroadcasts(t *testing.T) {
 	const n = 1000
 	server, addr := startBare(t)
-	c := dial(t, addr)
+	c := rawDial(t, addr)
+	c.lateConnect()
 	waitFor(t, "the socket", func() bool { return server.Sockets().Sockets().Len() == 1 })
 	for i := range n {
 		server.Emit("all", i)
@@ -227,7 +237,7 @@ func TestBareModuleForgetsDisconnects(t *testing.T) {
 func TestBareModuleBuffersWithoutBound(t *testing.T) {
 	const total = 64 << 20
 	server, addr := startBare(t)
-	dialTCP(t, addr).admitted()
+	slowly(dialTCP(t, addr))
 	waitFor(t, "the socket", func() bool { return server.Sockets().Sockets().Len() == 1 })
 	heap := func() uint64 {
 		runtime.GC()

@@ -32,6 +32,7 @@ type Conn struct {
 	parts     atomic.Int32  // of it that still live; see release
 	pinged    atomic.Bool   // an Engine.IO ping is unanswered
 	upgrading atomic.Bool   // a WebSocket is about to take over
+	left      atomic.Bool   // the client has left the namespace
 
 	// in is held while a packet is handled and while the Handler is told
 	// anything: it makes the Handler's calls come one after the other.
@@ -45,6 +46,7 @@ type Conn struct {
 	cause  *Cause
 	id     string
 	value  any
+	timer  *time.Timer // ends a connection that the client has left
 }
 
 // state is how far a client has come. It only grows.
@@ -109,6 +111,12 @@ func (c *Conn) Emit(event string, payload any) error {
 // EmitFrame sends what EncodeEvent made. The frame may be shared with other
 // connections and must not be changed any more.
 func (c *Conn) EmitFrame(frame []byte) {
+	if !c.left.Load() {
+		c.put(frame)
+	}
+}
+
+func (c *Conn) put(frame []byte) {
 	if !c.out.put(frame) {
 		c.slow(Refused, fmt.Sprintf("%d bytes are waiting", c.out.queued()))
 	}
@@ -216,7 +224,9 @@ func (c *Conn) isEnding() bool {
 func (c *Conn) finish(cause Cause) {
 	defer c.release()
 	defer c.recovered("closing")
-	c.tell(cause)
+	c.in.Lock()
+	c.conclude(cause)
+	c.in.Unlock()
 	if c.out.owesPoll() {
 		select {
 		case <-c.out.written():
@@ -225,18 +235,21 @@ func (c *Conn) finish(cause Cause) {
 	}
 	c.mu.Lock()
 	e := c.engine
+	if c.timer != nil {
+		c.timer.Stop() // it would keep all this
+	}
 	c.mu.Unlock()
 	if e != nil {
 		e.Close(true)
 	}
 }
 
-func (c *Conn) tell(cause Cause) {
-	c.in.Lock()
-	defer c.in.Unlock()
-	told := c.state == connected
+// conclude tells the Handler of the end, if it has to know and does not know yet.
+// The caller holds c.in.
+func (c *Conn) conclude(cause Cause) {
+	was := c.state
 	c.state = over
-	if told {
+	if was == connected {
 		c.srv.count.connected.Add(-1)
 		c.call("Disconnected", func() { c.srv.handler.Disconnected(c, cause) })
 	}
@@ -310,7 +323,7 @@ func (c *Conn) send(packets []*packet.Packet) {
 		if p.Type == packet.PING {
 			c.pinged.Store(true)
 		}
-		c.EmitFrame(encodePacket(p))
+		c.put(encodePacket(p))
 	}
 }
 

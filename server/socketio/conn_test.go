@@ -37,11 +37,12 @@ func TestConnectEventAckLeave(t *testing.T) {
 	c.send(`427["echo",{"a":[1,"ü"]},true]`)
 	c.expect(`437[{"a":[1,"ü"]}]`)
 	c.send(`41`)
-	code, _ := c.closed()
-	if code != websocket.StatusNormalClosure {
-		t.Errorf("close code %d", code)
-	}
 	r.wait(t, "Disconnected", func() bool { return len(r.causes) == 1 })
+	r.conns[0].Emit("too late", nil)
+	c.send(`42["too late"]`)
+	if code, why := c.closed(); code != websocket.StatusPolicyViolation || why != "before_connect" {
+		t.Errorf("%d %s", code, why)
+	}
 	want := "authorize connected event echo disconnected"
 	if calls := strings.Join(r.calls, " "); calls != want {
 		t.Errorf("calls %q, want %q", calls, want)

@@ -19,7 +19,7 @@ func both(b *testing.B) (wall, bare *child) {
 // the handshake at once.
 func slowly(c *tcpClient) *tcpClient {
 	c.await("0{")
-	time.Sleep(5 * time.Millisecond)
+	time.Sleep(10 * time.Millisecond)
 	c.send(1, "40")
 	c.await("40{")
 	return c

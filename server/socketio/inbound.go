@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gorilla/websocket"
 	"github.com/zishang520/engine.io-go-parser/packet"
 	"github.com/zishang520/engine.io/v2/transports"
 	"initgrace/grace/protocol"
@@ -60,8 +61,9 @@ func (c *Conn) receive(t transports.Transport, frame []byte) {
 			c.call("PagePong", func() { c.srv.handler.PagePong(c) })
 		}
 	case sio.Close:
+		c.out.quiet()
 		c.end(Cause{Kind: BrowserClosed, Detail: "Engine.IO close"}, &closing{
-			code: 1000, by: time.Now().Add(linger),
+			code: websocket.CloseNormalClosure, by: time.Now().Add(linger),
 		})
 	case sio.Ping, sio.Upgrade:
 		c.refuse(unexpectedProbe, "no upgrade is under way")
@@ -111,9 +113,7 @@ func (c *Conn) message(t transports.Transport, data []byte) {
 	case p.Type == sio.Event:
 		c.event(p)
 	case p.Type == sio.Disconnect:
-		c.end(Cause{Kind: ClientLeft, Detail: "client namespace disconnect"}, &closing{
-			code: 1000, flush: true, by: time.Now().Add(linger),
-		})
+		c.leave()
 	case p.Type == sio.Ack:
 		c.refuse(unexpectedAck, "ack "+strconv.FormatUint(p.ID, 10))
 	default:
@@ -128,7 +128,7 @@ func (c *Conn) elsewhere(p sio.Packet) {
 		return
 	}
 	p = sio.Packet{Type: sio.ConnectError, Namespace: p.Namespace, Data: []byte(`{"message":"Invalid namespace"}`)}
-	c.EmitFrame(sio.Append([]byte{byte(sio.Message)}, p))
+	c.put(sio.Append([]byte{byte(sio.Message)}, p))
 }
 
 func (c *Conn) event(p sio.Packet) {
@@ -146,6 +146,22 @@ func (c *Conn) event(p sio.Packet) {
 	c.call("Event", func() {
 		c.srv.handler.Event(c, Event{Name: name, Args: args, AckID: p.ID, Ack: p.HasID})
 	})
+}
+
+// leave ends the client's stay in the namespace, which is all that the Handler
+// knows of. Closing the rest is the client's to do, as in the reference; it has
+// as long as for being admitted.
+func (c *Conn) leave() {
+	c.left.Store(true)
+	c.conclude(Cause{Kind: ClientLeft, Detail: "client namespace disconnect"})
+	timer := time.AfterFunc(c.srv.limits.ConnectTimeout, func() {
+		c.end(Cause{Kind: ClientLeft, Detail: "the client left and did not close"}, &closing{
+			code: websocket.CloseNormalClosure, by: time.Now().Add(linger),
+		})
+	})
+	c.mu.Lock()
+	c.timer = timer
+	c.mu.Unlock()
 }
 
 // connect passes the client's CONNECT to the module, which asks authorize and

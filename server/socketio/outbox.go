@@ -3,6 +3,8 @@ package socketio
 import (
 	"sync"
 	"time"
+
+	"initgrace/grace/protocol/sio"
 )
 
 // An outbox is what waits to be written to one connection: the module's
@@ -28,6 +30,8 @@ type outbox struct {
 	shut    bool       // nothing more is taken out
 	ended   bool       // the end is written, or cannot be
 	watch   chan struct{}
+
+	farewell sio.EngineType // the last packet of long-polling
 }
 
 // A closing says how a connection is to end on the wire.
@@ -99,6 +103,14 @@ func (o *outbox) close(c closing) {
 		o.ws.endBy(c.by)
 	}
 	o.wake()
+}
+
+// quiet has a waiting GET answered by NOOP instead of CLOSE: the client itself
+// has closed.
+func (o *outbox) quiet() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.farewell = sio.Noop
 }
 
 // carry makes a WebSocket the one that drains the queue.
@@ -222,7 +234,7 @@ func (o *outbox) takePoll() [][]byte {
 	frames := o.frames
 	o.frames, o.bytes = nil, 0
 	if len(frames) == 0 && o.closer != nil && !o.shut {
-		frames = [][]byte{{'1'}}
+		frames = [][]byte{{byte(o.farewell)}}
 		o.shut = true
 		o.end()
 	}

@@ -82,9 +82,13 @@ func (p *polling) get(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer p.getting.Store(false)
-	frames := p.await(r)
-	if frames == nil {
+	frames, ok := p.await(r)
+	switch {
+	case !ok:
 		p.c.end(Cause{Kind: Lost, Detail: "the poll was aborted"}, nil)
+		return
+	case len(frames) == 0: // a WebSocket has taken over; a client that upgrades does not poll
+		httpError(w, http.StatusBadRequest, errBadRequest)
 		return
 	}
 	body := bytes.Join(frames, []byte{sio.Separator})
@@ -96,21 +100,21 @@ func (p *polling) get(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// await waits for frames; nil means that the client has gone away.
-func (p *polling) await(r *http.Request) [][]byte {
+// await waits for frames. It reports false if the client has gone away.
+func (p *polling) await(r *http.Request) (frames [][]byte, ok bool) {
 	written := p.c.out.written()
 	for {
 		if frames := p.c.out.takePoll(); len(frames) > 0 {
-			return frames
+			return frames, true
 		}
 		select {
 		case <-p.c.out.poll:
 		case <-p.moved:
-			return [][]byte{{byte(sio.Noop)}}
+			return nil, true
 		case <-written:
-			return [][]byte{{byte(sio.Close)}}
+			return [][]byte{{byte(sio.Close)}}, true
 		case <-r.Context().Done():
-			return nil
+			return nil, false
 		}
 	}
 }

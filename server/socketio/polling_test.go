@@ -118,8 +118,15 @@ func TestPolling(t *testing.T) {
 	if r.causes[0].Kind != ClientLeft {
 		t.Errorf("%+v", r.causes[0])
 	}
-	if status, body := p.get(); status != 200 || body != "1" {
-		t.Errorf("the poll after the end: %d %q", status, body)
+	last := make(chan string)
+	go func() {
+		_, body := p.get()
+		last <- body
+	}()
+	waitFor(t, "a poll", func() bool { return s.find(p.sid).polling.getting.Load() })
+	p.post("1")
+	if body := <-last; body != "6" {
+		t.Errorf("the poll at the end got %q", body)
 	}
 	waitFor(t, "the connection to go", func() bool { return s.Stats().Connections == 0 })
 	if status, _ := p.get(); status != 400 {
@@ -177,8 +184,12 @@ func TestUpgrade(t *testing.T) {
 	c := &client{t: t, ws: ws}
 	c.send("2probe")
 	c.expect("3probe")
-	if _, resp, err := websocket.Dial(ctx, "ws://"+addr+Path+"?EIO=4&transport=websocket&sid="+p.sid, nil); err == nil || resp.StatusCode != 400 {
-		t.Error("a second upgrade was let in")
+	second, _, err := websocket.Dial(ctx, "ws://"+addr+Path+"?EIO=4&transport=websocket&sid="+p.sid, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if code, why := (&client{t: t, ws: second}).closed(); code != websocket.StatusPolicyViolation {
+		t.Errorf("a second upgrade: %d %s", code, why)
 	}
 	for range 3 {
 		poll() // as a client does until its last poll is back
@@ -223,19 +234,18 @@ func TestUpgrade(t *testing.T) {
 // one may be tried.
 func TestUpgradeAbandoned(t *testing.T) {
 	r := newRecorder()
-	_, addr := testServer(t, r, &Options{Polling: true})
+	s, addr := testServer(t, r, &Options{Polling: true})
 	p := openPolling(t, addr)
 	p.post("40")
 	p.expect("40{")
 	for range 2 {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()
-		var ws *websocket.Conn
-		waitFor(t, "an upgrade", func() (ok bool) {
-			var err error
-			ws, _, err = websocket.Dial(ctx, "ws://"+addr+Path+"?EIO=4&transport=websocket&sid="+p.sid, nil)
-			return err == nil
-		})
+		waitFor(t, "the last upgrade to end", func() bool { return !s.find(p.sid).upgrading.Load() })
+		ws, _, err := websocket.Dial(ctx, "ws://"+addr+Path+"?EIO=4&transport=websocket&sid="+p.sid, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
 		c := &client{t: t, ws: ws}
 		c.send("2probe")
 		c.expect("3probe")
