@@ -275,3 +275,39 @@ func (p *Page) closeTab() time.Time {
 	}
 	return at
 }
+
+// awaitPage waits until an expression is true. Unlike await it survives that
+// the page is loaded anew meanwhile.
+func (p *Page) awaitPage(js string) {
+	p.t.Helper()
+	var err error
+	for deadline := time.Now().Add(2 * patience); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+		var ok bool
+		ctx, cancel := context.WithTimeout(p.ctx, patience)
+		ok, err = chromedp.Run(ctx, chromedp.Evaluate[bool]("Boolean("+js+")"))
+		cancel()
+		if ok {
+			return
+		}
+	}
+	p.t.Fatalf("page %s: this did not become true: %s (%v)", p.name, js, err)
+}
+
+// shoot takes a picture for the documentation, if INITGRACE_SCREENSHOTS names
+// a folder for it.
+func (p *Page) shoot(name string) {
+	p.t.Helper()
+	dir := os.Getenv("INITGRACE_SCREENSHOTS")
+	if dir == "" {
+		return
+	}
+	ctx, cancel := context.WithTimeout(p.ctx, patience)
+	defer cancel()
+	png, err := chromedp.Run(ctx, chromedp.CaptureScreenshot())
+	if err == nil {
+		err = os.WriteFile(filepath.Join(dir, name+".png"), png, 0o644)
+	}
+	if err != nil {
+		p.t.Errorf("page %s: taking a picture: %v", p.name, err)
+	}
+}

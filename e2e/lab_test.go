@@ -6,6 +6,7 @@ import (
 	"embed"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
 	"net/http/httptest"
@@ -16,6 +17,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/fstest"
 	"time"
 
 	"initgrace/grace"
@@ -33,14 +35,14 @@ import (
 func scaled() grace.Policy {
 	return grace.Policy{
 		ProbeInterval:    300 * time.Millisecond,
-		SilenceTimeout:   2 * time.Second,
-		BlockedAfter:     1500 * time.Millisecond,
+		SilenceTimeout:   3 * time.Second,
+		BlockedAfter:     2 * time.Second,
 		BlockedTimeout:   6 * time.Second,
-		LoadTimeout:      60 * time.Second,
-		LoadCap:          90 * time.Second,
+		LoadTimeout:      2 * time.Minute,
+		LoadCap:          3 * time.Minute,
 		ReconnectTimeout: 6 * time.Second,
 		LeaveTimeout:     3 * time.Second,
-		PageTimeout:      4 * time.Second,
+		PageTimeout:      5 * time.Second,
 	}
 }
 
@@ -57,6 +59,7 @@ type Lab struct {
 	Policy grace.Policy
 	Store  *watchedStore
 	URL    string
+	Pages  string // what participants open: plain.html or study.html
 
 	// Proxied puts a network of its own, which can be damaged, before each
 	// page that is opened.
@@ -73,7 +76,7 @@ type Lab struct {
 // newLab starts a server. set changes its configuration and may be nil.
 func newLab(t testing.TB, set func(*server.Config)) *Lab {
 	t.Helper()
-	l := &Lab{t: t, log: &syncBuffer{}, read: make(map[string]int), signal: make(chan struct{})}
+	l := &Lab{t: t, Pages: "plain.html", log: &syncBuffer{}, read: make(map[string]int), signal: make(chan struct{})}
 	file, err := sqlite.Open(filepath.Join(t.TempDir(), "sessions.db"), nil)
 	if err != nil {
 		t.Fatal(err)
@@ -202,13 +205,23 @@ func (l *Lab) wantHistory(participant string, want ...protocol.Presence) {
 //go:embed testdata
 var testdata embed.FS
 
-// overlay looks a file up in several file systems, in order.
+// overlay looks a file up in several file systems, in order, and
+// can do harm to files.
 type overlay struct {
 	layers []fs.FS
+	mu     sync.Mutex
+	harm   map[string]func() (fs.File, error)
+	found  chan struct{} // closed when what stalls is found
 }
 
 func (o *overlay) Open(name string) (fs.File, error) {
+	o.mu.Lock()
+	harm := o.harm[name]
+	o.mu.Unlock()
 	err := error(&fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist})
+	if harm != nil {
+		return harm()
+	}
 	for _, layer := range o.layers {
 		var f fs.File
 		if f, err = layer.Open(name); !errors.Is(err, fs.ErrNotExist) {
@@ -216,6 +229,70 @@ func (o *overlay) Open(name string) (fs.File, error) {
 		}
 	}
 	return nil, err
+}
+
+// lose makes a file disappear.
+func (o *overlay) lose(name string) {
+	o.set(name, func() (fs.File, error) { return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist} })
+}
+
+// corrupt gives a file another content.
+func (o *overlay) corrupt(name string) {
+	junk := fstest.MapFS{name: {Data: bytes.Repeat([]byte("junk"), 1000)}}
+	o.set(name, func() (fs.File, error) { return junk.Open(name) })
+}
+
+// stall lets reading a file stand still until it is found again.
+func (o *overlay) stall(name string) {
+	o.mu.Lock()
+	o.found = make(chan struct{})
+	found := o.found
+	o.mu.Unlock()
+	o.set(name, func() (fs.File, error) {
+		f, err := o.layers[0].Open(name)
+		return &stalled{File: f, found: found}, err
+	})
+}
+
+// find brings a file back.
+func (o *overlay) find(name string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	delete(o.harm, name)
+	if o.found != nil {
+		close(o.found)
+		o.found = nil
+	}
+}
+
+func (o *overlay) set(name string, harm func() (fs.File, error)) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.harm == nil {
+		o.harm = make(map[string]func() (fs.File, error))
+	}
+	o.harm[name] = harm
+}
+
+// stalled is a file whose first MiB can be read, for now.
+type stalled struct {
+	fs.File
+	found <-chan struct{}
+	read  int
+}
+
+func (s *stalled) Read(b []byte) (int, error) {
+	if s.read >= 1<<20 {
+		<-s.found
+		return 0, io.ErrUnexpectedEOF // this download is over; another one works
+	}
+	n, err := s.File.Read(b)
+	s.read += n
+	return n, err
+}
+
+func (s *stalled) Seek(offset int64, whence int) (int64, error) {
+	return s.File.(io.Seeker).Seek(offset, whence)
 }
 
 // site is the suite's own pages beside socket.io-client as npm has it.

@@ -22,7 +22,7 @@ func long(t *testing.T) {
 // TestLongBlock is a block of a minute under the policy as it is shipped.
 func TestLongBlock(t *testing.T) {
 	long(t)
-	l := newLab(t, func(c *server.Config) { c.Policy, c.PageInterval = grace.Policy{}, 0 })
+	l := newStudy(t, plain, func(c *server.Config) { c.Policy, c.PageInterval = grace.Policy{}, 0 })
 	player, partner := couple(l)
 	player.start("page.run(() => page.guarded(() => page.block(60000), { phase: 'pyodide', expected_ms: 60000 }))")
 	began := l.WaitFor("player", protocol.Loading, patience)
