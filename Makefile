@@ -4,7 +4,7 @@
 # make clean    removes what was built
 
 GO     ?= go
-BROTLI ?= 9# quality of the big files. 11 makes Pyodide 8 % smaller and takes minutes
+BROTLI ?= 9# quality of the big files. 11 makes Pyodide 7 % smaller and takes minutes
 
 GOFLAGS_RELEASE = -trimpath -ldflags='-s -w'
 JS = GOOS=js GOARCH=wasm

@@ -51,7 +51,7 @@ async function study() {
 	// From here on, the study may end at any time.
 	const ended = new Promise((_, reject) => {
 		session.on("group_end", ({ reason }) => reject(new Ending("Your partner has left", whyLeft(reason))));
-		session.on("close", ({ code, message }) => reject(new Ending(whyClosed[code] ?? "The connection has ended", message)));
+		session.on("close", ({ code, message }) => reject(new Ending(...(closed[code] ?? ["The connection has ended", message]))));
 	});
 	try {
 		await Promise.race([scenes(session, progress, partner, match), ended]);
@@ -72,7 +72,7 @@ async function scenes(session, progress, partner, match) {
 		if (!autoplay) await pressed($("#start"));
 	}
 	if (!progress.result) {
-		if (progress.groupEnded && session.expired) throw new Ending(whyClosed.expired, "You were away for too long.");
+		if (progress.groupEnded && session.expired) throw new Ending(...closed.expired);
 		if (progress.groupEnded) throw new Ending("Your partner has left", whyLeft(""));
 		if (!progress.group) await findPartner(session, progress);
 		partner.here();
@@ -96,9 +96,9 @@ const whyLeft = (reason) =>
 		? "They closed the page and did not come back in time."
 		: "Their seat was kept for a while, but they did not come back.";
 
-const whyClosed = {
-	expired: "Your seat was given up",
-	replaced: "The study goes on in another window",
+const closed = {
+	expired: ["Your seat was given up", "Nothing was heard of this page for too long."],
+	replaced: ["The study goes on in another window", "Only the newest window of a participant takes part."],
 };
 
 // findPartner waits until there are two.

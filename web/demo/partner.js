@@ -2,15 +2,20 @@
 // until when the seat is held.
 import { startBar, startClock } from "./clock.js";
 
-const states = {
+// What a state is called, in a sentence about the partner and in the history.
+const names = {
 	active: ["is here", "here"],
 	loading: ["is starting Python", "starting Python"],
 	blocked: ["has a busy page", "page busy"],
+	closed: ["has left the page", "page left"],
 	away: ["is cut off", "cut off"],
 	gone: ["has left", "left"],
+	unknown: ["is not here yet", ""],
 };
 
-const say = (state) => states[state]?.[0] ?? "is not here yet";
+const left = (reason) => reason === "pagehide" || reason === "page_closed";
+
+const name = ({ state, reason }) => names[state === "away" && left(reason) ? "closed" : state] ?? names.unknown;
 
 // explain says what a state means for the one who waits.
 function explain({ state, reason, phase }, heldSeconds) {
@@ -21,7 +26,7 @@ function explain({ state, reason, phase }, heldSeconds) {
 		case "blocked":
 			return `Their browser answers, their page does not.${held}`;
 		case "away":
-			return `${reason === "pagehide" || reason === "page_closed" ? "They closed or refreshed the page." : "Their network is silent."}${held}`;
+			return `${left(reason) ? "Perhaps they only refresh it." : "Their network is silent."}${held}`;
 		default:
 			return "";
 	}
@@ -59,7 +64,7 @@ export class Partner {
 		this.changed = now - (message.since_ms ?? 0);
 		this.deadline = message.deadline_ms > 0 ? now + message.deadline_ms : 0;
 		this.element.dataset.state = message.state;
-		this.part(".state").textContent = say(message.state);
+		this.part(".state").textContent = name(message)[0];
 		const busy = this.busy;
 		for (const name of [".clock", ".bar"]) this.part(name).hidden = !busy;
 		if (busy) this.count(this.part(".clock"), this.part(".bar"));
@@ -89,7 +94,7 @@ export class Partner {
 	}
 
 	sentence() {
-		return `Your partner ${say(this.state)}`;
+		return `Your partner ${name(this.message ?? {})[0]}`;
 	}
 
 	// note adds a line to the history: the last few states and how long each took.
@@ -98,7 +103,7 @@ export class Partner {
 		const line = document.createElement("li");
 		line.dataset.state = this.state;
 		line.dataset.at = this.changed;
-		line.textContent = states[this.state]?.[1] ?? this.state;
+		line.textContent = name(this.message)[1];
 		const before = history.firstElementChild;
 		if (before) {
 			const took = (this.changed - before.dataset.at) / 1000;

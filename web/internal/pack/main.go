@@ -44,9 +44,16 @@ func run(args []string, stdout io.Writer) error {
 	}
 	files := map[string]string{
 		"initgrace/loader.wasm":  *loader,
-		"initgrace/loader.js":    "web/loader.js",
-		"initgrace/loader.d.ts":  "web/loader.d.ts",
 		"initgrace/wasm_exec.js": "wasm_exec.js",
+	}
+	for _, pattern := range []string{"web/*.js", "web/*.d.ts"} { // the loader's JavaScript side
+		names, err := filepath.Glob(pattern)
+		if err != nil {
+			return err
+		}
+		for _, name := range names {
+			files[path.Join("initgrace", filepath.Base(name))] = name
+		}
 	}
 	for _, name := range pyodideFiles {
 		files[path.Join("pyodide", version, name)] = filepath.Join(*pyodide, name)
