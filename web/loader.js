@@ -204,7 +204,7 @@ export async function connect(options = {}) {
 
 async function dial(running, settings, o, kept) {
 	o.signal?.throwIfAborted();
-	const link = new Link(o, kept);
+	const link = new Link({ ...o, url: settings.url }, kept);
 	const { session, cancel } = running.factory.dial(JSON.stringify(settings), link.receive);
 	o.signal?.addEventListener("abort", cancel);
 	running.links.add(link);
@@ -224,6 +224,7 @@ async function dial(running, settings, o, kept) {
 class Link {
 	constructor(o, kept) {
 		this.callTimeoutMs = o.callTimeoutMs;
+		this.url = o.url;
 		this.kept = kept;
 		this.listeners = new Map(Object.entries(o.on ?? {}).map(([event, fn]) => [event, new Set([fn])]));
 		this.queue = [];
@@ -241,6 +242,8 @@ class Link {
 	};
 
 	open(handle, forget) {
+		this.pulse = new Pulse(this.url);
+		if (this.session) this.pulse.say(this.session);
 		this.handle = handle;
 		this.forget = forget;
 		void this.state; // there is always a last one
@@ -253,7 +256,11 @@ class Link {
 	receive = (event, json) => {
 		this.fresh = undefined;
 		const data = json === undefined ? undefined : JSON.parse(json);
-		if (event === "session") this.kept.set(data.token);
+		if (event === "session") {
+			this.kept.set(data.token);
+			this.session = { participant: data.participant, token: data.token };
+			this.pulse?.say(this.session);
+		}
 		if (event === "close" && this.handle) void this.state; // it stays readable
 		this.emitLocal(event, data);
 		if (event === "close") this.end(fault(data.code, data.message));
@@ -299,6 +306,7 @@ class Link {
 		this.ended = err;
 		for (const [event, fn] of Object.entries(this.onPage)) globalThis.removeEventListener?.(event, fn);
 		this.lose(err);
+		this.pulse?.stop();
 		this.forget?.();
 	}
 
@@ -311,14 +319,58 @@ class Link {
 	// lease runs a function of the page's under a lease.
 	async lease({ id, phase, expectedMs, unprotected = true, ackTimeoutMs }, run) {
 		let result;
+		await this.pulse.ready;
 		const options = { id, phase, expectedMs, ackTimeoutMs, requireLease: !unprotected };
 		const load = await this.call("load", JSON.stringify(options), async (progress) => {
 			await nextTask(); // Go's stack is not to be blocked with the page
-			result = await run(progress);
+			this.pulse.say({ loading: true });
+			try {
+				result = await run(progress);
+			} finally {
+				this.pulse.say({ loading: false });
+			}
 		});
 		this.lastLoad = JSON.parse(load);
 		this.emitLocal("load", this.lastLoad);
 		return result;
+	}
+}
+
+// A Pulse is a worker that tells the server of the participant while the page's
+// main thread is frozen (beat.js). Where there can be none, pongs have to do.
+class Pulse {
+	ready = undefined;
+
+	constructor(url) {
+		try {
+			this.worker = new Worker(new URL("beat.js", import.meta.url));
+		} catch { // another origin's, or forbidden by the page's policy
+			return;
+		}
+		this.say({ url: new URL("initgrace/beat", url).href });
+		// A worker starts only while the main thread is free.
+		this.ready = new Promise((resolve) => {
+			const late = setTimeout(resolve, 1000);
+			this.worker.onmessage = () => {
+				clearTimeout(late);
+				resolve();
+				this.say({}); // this thread runs
+			};
+			this.worker.onerror = (e) => {
+				e.preventDefault();
+				clearTimeout(late);
+				resolve();
+			};
+		});
+	}
+
+	say(what) {
+		this.worker?.postMessage(what);
+	}
+
+	stop() {
+		this.worker?.terminate();
+		this.worker = undefined;
 	}
 }
 
@@ -443,7 +495,11 @@ async function install(pyodide, packages) {
 	const canonical = (name) => name.toLowerCase().replace(/[-_.]+/g, "-");
 	const nameOf = (p) => canonical(/([^/]*)\.whl$/.exec(p)?.[1].split("-")[0] ?? p);
 	const complaints = [];
-	await pyodide.loadPackage(packages, { errorCallback: (line) => complaints.push(line) });
+	try {
+		await pyodide.loadPackage(packages, { errorCallback: (line) => complaints.push(line) });
+	} catch (err) { // a name that the lock file does not know
+		throw fault("package_failed", text(err), err);
+	}
 	const loaded = new Set(Object.keys(pyodide.loadedPackages).map(canonical));
 	const missing = packages.filter((p) => !loaded.has(nameOf(p)));
 	if (missing.length || complaints.some((c) => c.startsWith("The following error occurred"))) {

@@ -95,7 +95,6 @@ type Session struct {
 	Group       string   `json:"group,omitempty"`
 	Partners    []string `json:"partners,omitempty"`
 	Policy      Policy   `json:"policy"`
-	BeatURL     string   `json:"beat_url,omitempty"`
 }
 
 // State is what a study keeps in a session. The values are the study's own.

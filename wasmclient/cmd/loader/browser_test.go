@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -75,6 +76,7 @@ type site struct {
 const root = "../../.."
 
 var files = map[string]string{
+	"/initgrace/beat.js":      root + "/web/beat.js",
 	"/initgrace/loader.js":    root + "/web/loader.js",
 	"/initgrace/wasm_exec.js": root + "/wasm_exec.js",
 	"/":                       "testdata/page.html",
@@ -120,7 +122,8 @@ func (s *site) serve(override func(w http.ResponseWriter, r *http.Request) bool)
 	s.override = override
 }
 
-// page is one tab with a browser context of its own.
+// page is one tab with a browser context of its own. What it throws and nobody
+// catches fails the test, unless the text contains one of tolerates.
 type page struct {
 	t   *testing.T
 	ctx context.Context
@@ -129,7 +132,7 @@ type page struct {
 // patience bounds everything that a test waits for.
 const patience = 60 * time.Second
 
-func (s *site) open(t *testing.T) *page {
+func (s *site) open(t *testing.T, tolerates ...string) *page {
 	t.Helper()
 	ctx, cancel := chromedp.NewContext(browser, chromedp.WithNewBrowserContext())
 	p := &page{t, ctx}
@@ -141,7 +144,12 @@ func (s *site) open(t *testing.T) *page {
 			if err != nil {
 				return
 			}
-			t.Logf("console: %s", m.Text)
+			tolerated := slices.ContainsFunc(tolerates, func(part string) bool { return strings.Contains(m.Text, part) })
+			if m.IsException() && !tolerated {
+				t.Errorf("uncaught in the page: %s", m.Text)
+			} else {
+				t.Logf("console: %s", m.Text)
+			}
 		}
 	}()
 	t.Cleanup(func() { cancel(); <-read })
