@@ -103,7 +103,7 @@ func newClient(url string, o *Options) (*Client, error) {
 	c.state.Session.Token = opts.Token
 	c.ctx, c.stop = context.WithCancel(context.Background())
 	c.rush, c.haste = context.WithCancel(context.Background())
-	c.events.init(&opts)
+	c.events.init(&opts, func(value any) { c.end(panicError(value)) })
 	return c, nil
 }
 

@@ -10,6 +10,7 @@ import (
 // goroutine of its own: a handler may wait for an ack.
 type dispatcher struct {
 	listener func(event string, json []byte) // nil: none
+	panicked func(value any)                 // in a handler
 
 	mu       sync.Mutex
 	handlers map[string][]*handler
@@ -25,8 +26,8 @@ type event struct {
 
 type handler struct{ f func(json []byte) }
 
-func (d *dispatcher) init(o *Options) {
-	d.listener = o.Listener
+func (d *dispatcher) init(o *Options, panicked func(value any)) {
+	d.listener, d.panicked = o.Listener, panicked
 	d.wake = make(chan struct{}, 1)
 	d.handlers = make(map[string][]*handler)
 	for name, f := range o.Handlers {
@@ -96,12 +97,7 @@ func (d *dispatcher) run() {
 			if !ok {
 				break
 			}
-			if d.listener != nil {
-				d.listener(e.name, e.data)
-			}
-			for _, h := range handlers {
-				h.f(e.data)
-			}
+			d.hand(e, handlers)
 		}
 		d.mu.Lock()
 		over := d.closed && len(d.queue) == 0
@@ -109,6 +105,22 @@ func (d *dispatcher) run() {
 		if over {
 			return
 		}
+	}
+}
+
+// hand calls the handlers of an event. A panic ends the session, of which the
+// others are still told.
+func (d *dispatcher) hand(e event, handlers []*handler) {
+	defer func() {
+		if r := recover(); r != nil {
+			d.panicked(r)
+		}
+	}()
+	if d.listener != nil {
+		d.listener(e.name, e.data)
+	}
+	for _, h := range handlers {
+		h.f(e.data)
 	}
 }
 

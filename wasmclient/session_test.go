@@ -107,7 +107,11 @@ func TestHandlerPanics(t *testing.T) {
 		code := make(chan websocket.StatusCode, 1)
 		script := func(c *siotest.Conn) { c.Greet(); c.Write(`42["x"]`); c.Wait(); code <- c.Code }
 		s := siotest.Pipe(t, script)
-		c := connect(t, s, Options{Handlers: map[string]func([]byte){"x": func([]byte) { panic("oh") }}})
+		var j journal
+		c := connect(t, s, Options{Handlers: map[string]func([]byte){
+			"x":        func([]byte) { panic("oh") },
+			EventClose: j.handler("close"),
+		}})
 		<-c.Done()
 		hasCode(t, c.Err(), CodePanic)
 		var p *PanicError
@@ -116,6 +120,9 @@ func TestHandlerPanics(t *testing.T) {
 		}
 		if got := <-code; got != websocket.StatusNormalClosure {
 			t.Errorf("close code %d", got)
+		}
+		if e := j.all(); len(e) != 1 || !strings.Contains(e[0], `"panic"`) {
+			t.Errorf("events %q", e)
 		}
 	})
 }

@@ -130,7 +130,7 @@ type page struct {
 }
 
 // patience bounds everything that a test waits for.
-const patience = 60 * time.Second
+const patience = 2 * time.Minute
 
 func (s *site) open(t *testing.T, tolerates ...string) *page {
 	t.Helper()

@@ -108,7 +108,7 @@ func TestSession(t *testing.T) {
 		<-c.Over()
 		code <- int(c.Code)
 	})
-	p := s.open(t)
+	p := s.open(t, "a listener's own fault")
 	var now properties
 	p.scene(&now, "open", nil)
 	if now.Participant != "p1" || now.Token != "token" || now.Restored || now.Group != "g" || !now.Connected ||
@@ -116,6 +116,7 @@ func TestSession(t *testing.T) {
 		now.State.SceneID != "s" || string(now.State.Globals) != `{"a":[1]}` || string(now.State.StagerState) != "null" {
 		t.Errorf("properties %+v", now)
 	}
+	p.scene(&now, "until", "early")
 	if now.names() != "session early" {
 		t.Errorf("events before anybody could listen: %s", now.names())
 	}
@@ -358,6 +359,7 @@ func TestLoadFails(t *testing.T) {
 	fail("load_failed", "not a function, say", map[string]any{"how": "throws"})
 	fail("load_failed", "rejected", map[string]any{"how": "rejects"})
 	fail("load_stalled", "nothing has been loaded for 2 s", map[string]any{"how": "never", "stallMs": 2000})
+	fail("package_failed", "No known package", map[string]any{"how": "works", "packages": "x"})
 	fail("", "in init", map[string]any{"how": "init"})
 	var o outcome
 	p.scene(&o, "loadOwn", map[string]any{"how": "works"})
@@ -370,8 +372,8 @@ func TestLoadFails(t *testing.T) {
 		_ = json.Unmarshal([]byte(e.payload), &l)
 		ids[l.ID] = true
 	}
-	if len(ids) != 5 {
-		t.Errorf("5 loads had %d ids", len(ids))
+	if len(ids) != 6 {
+		t.Errorf("6 loads had %d ids", len(ids))
 	}
 }
 
@@ -425,7 +427,7 @@ func TestPanic(t *testing.T) {
 	over := make(chan int, 1)
 	s := newSite(t, func(c *siotest.Conn) {
 		c.Greet()
-		time.Sleep(500 * time.Millisecond)
+		c.Next()
 		c.Emit("presence", nil)
 		c.Wait()
 		over <- int(c.Code)
@@ -452,7 +454,7 @@ func TestCrash(t *testing.T) {
 		<-c.Over()
 		over <- int(c.Code)
 	})
-	p := s.open(t)
+	p := s.open(t, "unreachable")
 	var r struct {
 		properties
 		Call, Pending outcome

@@ -18,7 +18,7 @@ func (e *Error) Error() string {
 	switch {
 	case e.Message == "":
 		return e.Name
-	case e.Name == "" || e.Name == "Error":
+	case e.Name == "" || e.Name == "Error" || e.Name == ownName:
 		return e.Message
 	}
 	return e.Name + ": " + e.Message
@@ -36,11 +36,14 @@ func FromJS(v Value) *Error {
 	return e
 }
 
+// ownName is the name of the errors that this project makes for pages.
+const ownName = "InitgraceError"
+
 // NewError makes a JS Error with a code, of the name that web/loader.js gives
 // to its own.
 func NewError(code, message string) Value {
 	e := Global().Get("Error").New(message)
-	e.Set("name", "InitgraceError")
+	e.Set("name", ownName)
 	e.Set("code", code)
 	return e
 }

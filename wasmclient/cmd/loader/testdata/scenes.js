@@ -82,7 +82,7 @@ const own = (ms) => async () => {
 	loads++;
 	await sleep(10);
 	block(ms);
-	return { number: loads };
+	return { number: loads, loadPackage: () => { throw new Error("No known package"); } };
 };
 export async function loadTwice({ ms }) {
 	const loadPyodide = own(ms);
@@ -125,6 +125,7 @@ export function panic() {
 		JSON.parse = parse;
 		throw new Error("no JSON today");
 	};
+	caught(session.emit("now"));
 	return heard("close").then(properties);
 }
 
