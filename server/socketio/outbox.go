@@ -241,11 +241,19 @@ func (o *outbox) takePoll() [][]byte {
 	return frames
 }
 
-// owesPoll says whether a GET is to fetch what was queued before the end.
+// owesPoll says whether a GET is to fetch what was queued before the end, or
+// the answer to the client's own close.
 func (o *outbox) owesPoll() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.ws == nil && o.closer != nil && o.closer.flush && !o.shut
+	return o.ws == nil && o.closer != nil && !o.shut && (o.closer.flush || o.farewell == sio.Noop)
+}
+
+// isEnded says whether the end is written or given up.
+func (o *outbox) isEnded() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.ended
 }
 
 // queued is how many bytes are not yet written.

@@ -76,6 +76,10 @@ func (p *polling) handedOver() { close(p.moved) }
 
 // get answers a GET when there is something to send.
 func (p *polling) get(w http.ResponseWriter, r *http.Request) {
+	if p.c.out.isEnded() {
+		p.c.srv.deny(w, badRequest, http.StatusBadRequest, errSID)
+		return
+	}
 	if !p.getting.CompareAndSwap(false, true) {
 		p.c.refuse(overlap, "two GET requests at the same time")
 		httpError(w, http.StatusBadRequest, errBadRequest)
