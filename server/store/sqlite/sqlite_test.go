@@ -138,6 +138,16 @@ func TestReadOnly(t *testing.T) {
 			_, err := sqlite.Open(filepath.Join(dir, name), nil)
 			fmt.Println(err)
 		}
+		for _, name := range []string{"file.db", "locked/file.db"} { // may still be exported
+			log, err := sqlite.OpenLog(filepath.Join(dir, name))
+			if err != nil {
+				fmt.Println(err)
+				continue
+			}
+			records, err := log.Records(t.Context(), 0, 10)
+			fmt.Println(name, len(records), err)
+			log.Close()
+		}
 		return
 	}
 	dir, err := os.MkdirTemp("", "initgrace-readonly") // t.TempDir is closed to others
@@ -151,7 +161,11 @@ func TestReadOnly(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, path := range []string{filepath.Join(dir, "file.db"), filepath.Join(locked, "file.db")} {
-		open(t, path, nil).Close()
+		s := open(t, path, nil)
+		if err := s.Put(t.Context(), store.Batch{Records: []eventlog.Record{{Kind: eventlog.RunStarted}}}); err != nil {
+			t.Fatal(err)
+		}
+		s.Close()
 		if err := os.Chmod(path, 0o444); err != nil {
 			t.Fatal(err)
 		}
@@ -180,6 +194,8 @@ func TestReadOnly(t *testing.T) {
 		"database " + dir + "/file.db: is read-only, or its folder is\n",
 		"database " + locked + "/file.db: is read-only, or its folder is\n",
 		"database " + locked + "/none.db: cannot be created: its folder is not writable\n",
+		"\nfile.db 1 <nil>\n",
+		"\nlocked/file.db 1 <nil>\n",
 	} {
 		if !strings.Contains(string(out), want) {
 			t.Errorf("not said: %sin\n%s", want, out)

@@ -76,7 +76,7 @@ func testRecordText(t *testing.T, s store.Store) {
 }
 
 func testRecordPages(t *testing.T, s store.Store) {
-	const n = 2500
+	const n = 700
 	if got := records(t, s); len(got) != 0 {
 		t.Fatalf("an empty log has %d records", len(got))
 	}
@@ -87,9 +87,9 @@ func testRecordPages(t *testing.T, s store.Store) {
 		all = append(all, r)
 	}
 	putRecords(t, s, all[:1]...)
-	putRecords(t, s, all[1:2000]...)
-	putRecords(t, s, all[2000:]...)
-	for _, limit := range []int{1, 7, 1000, n, 10 * n} {
+	putRecords(t, s, all[1:500]...)
+	putRecords(t, s, all[500:]...)
+	for _, limit := range []int{1, 7, 350, n, 10 * n} {
 		var after, seq int64
 		for {
 			page, err := s.Records(t.Context(), after, limit)
@@ -141,7 +141,7 @@ func testRecordsWithSessions(t *testing.T, s store.Store) {
 }
 
 func testRecordWriters(t *testing.T, s store.Store) {
-	const writers, rounds = 4, 40
+	const writers, rounds = 4, 15
 	var writing sync.WaitGroup
 	for w := range writers {
 		writing.Go(func() {
