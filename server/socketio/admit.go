@@ -141,8 +141,8 @@ func (s *Server) handshake(w http.ResponseWriter, r *http.Request) {
 		s.deny(w, why, status, errBusy)
 		return
 	}
-	h := &handshake{c: c}
-	s.throughModule(w, r, h)
+	defer c.release()
+	s.throughModule(w, r, &handshake{c: c})
 	c.mu.Lock()
 	made := c.engine != nil
 	c.mu.Unlock()
@@ -262,7 +262,7 @@ func (s *Server) admit(r *http.Request) (*Conn, reason) {
 	if c.transport == "polling" {
 		c.out.poll = make(chan struct{}, 1)
 	}
-	c.parts.Store(1)
+	c.parts.Store(2) // the end, and the handshake
 	s.conns[c] = struct{}{}
 	s.byAddress[network]++
 	return c, 0

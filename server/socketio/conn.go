@@ -268,8 +268,9 @@ func (c *Conn) retain() bool {
 	}
 }
 
-// release counts the parts that hold the connection: the one that tells of its
-// end, and each of its sockets. The last one takes it off the server's books.
+// release counts the parts that hold the connection: the handshake, each of its
+// sockets, and the one that tells of its end. The last one takes it off the
+// server's books.
 func (c *Conn) release() {
 	if c.parts.Add(-1) == 0 {
 		c.srv.forget(c)

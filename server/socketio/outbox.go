@@ -100,7 +100,7 @@ func (o *outbox) close(c closing) {
 	}
 	o.closer = &c
 	if o.ws != nil {
-		o.ws.endBy(c.by)
+		o.ws.net.endBy(c.by)
 	}
 	o.wake()
 }
@@ -119,7 +119,7 @@ func (o *outbox) carry(ws *webSocket) {
 	defer o.mu.Unlock()
 	o.ws = ws
 	if o.closer != nil {
-		ws.endBy(o.closer.by)
+		ws.net.endBy(o.closer.by)
 	}
 	if len(o.frames) > 0 || o.closer != nil {
 		o.wake()

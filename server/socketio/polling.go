@@ -98,10 +98,17 @@ func (p *polling) get(w http.ResponseWriter, r *http.Request) {
 	body := bytes.Join(frames, []byte{sio.Separator})
 	w.Header().Set("Content-Type", "text/plain; charset=UTF-8")
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
-	http.NewResponseController(w).SetWriteDeadline(time.Now().Add(p.c.srv.limits.WriteTimeout))
-	if _, err := w.Write(body); err != nil {
-		p.c.end(Cause{Kind: Lost, Detail: "poll: " + err.Error()}, nil)
+	rc := http.NewResponseController(w)
+	rc.SetWriteDeadline(time.Now().Add(p.c.srv.limits.WriteTimeout))
+	_, err := w.Write(body)
+	if err == nil {
+		err = rc.Flush()
 	}
+	if err != nil {
+		p.c.end(Cause{Kind: Lost, Detail: "poll: " + err.Error()}, nil)
+		return
+	}
+	rc.SetWriteDeadline(time.Time{}) // it would outlive this request
 }
 
 // await waits for frames. It reports false if the client has gone away.

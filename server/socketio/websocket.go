@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"math/rand/v2"
 	"net"
 	"os"
 	"strconv"
@@ -41,8 +42,8 @@ type webSocket struct {
 	probes []probe // protocol pings under way, the oldest first
 }
 
-// A probe is a protocol ping under way. Its number is its payload, so that a
-// pong that answers nothing counts for nothing.
+// A probe is a protocol ping under way. Its number, which is not to be guessed,
+// is its payload, so that a pong that answers nothing counts for nothing.
 type probe struct {
 	number uint64
 	at     time.Time
@@ -62,7 +63,7 @@ const (
 )
 
 // newWebSocket is called by the module, between its upgrade of the request and
-// its own use of the transport. Nothing is read before start.
+// its own use of the transport. Nothing is read before throughModule says so.
 func newWebSocket(h *handshake, ctx *types.HttpContext) *webSocket {
 	t := &webSocket{
 		Transport: transports.MakeTransport(),
@@ -74,7 +75,7 @@ func newWebSocket(h *handshake, ctx *types.HttpContext) *webSocket {
 	t.Construct(ctx)
 	t.SetWritable(true)
 	t.net.owned.Store(true)
-	// The limit is kept by receive, so that gorilla does not write a close
+	// The limit is kept by message, so that gorilla does not write a close
 	// frame of its own; the module has set it.
 	t.ws.SetReadLimit(0)
 	t.ws.SetPingHandler(t.onPing)
@@ -179,7 +180,9 @@ func (t *webSocket) ended(err error) {
 		t.net.SetReadDeadline(time.Now().Add(linger))
 		io.Copy(io.Discard, t.net.Conn) // gorilla has lost its place in the stream
 	case !t.carrying.Load():
-		t.c.upgrading.Store(false) // it came to nothing; long-polling goes on
+		// It came to nothing; long-polling goes on, and may try again when the
+		// module has forgotten this one.
+		defer t.c.upgrading.Store(false)
 	case failed != nil:
 		t.c.end(Cause{Kind: Lost, Detail: failed.Error()}, nil)
 	default:
@@ -346,7 +349,8 @@ func (t *webSocket) writeAll(p []byte) error {
 
 // appendProbe appends a protocol ping and remembers when it was written.
 func (t *webSocket) appendProbe(buf []byte) []byte {
-	p := probe{number: t.c.srv.count.probes.Add(1), at: time.Now()}
+	t.c.srv.count.probes.Add(1)
+	p := probe{number: rand.Uint64(), at: time.Now()}
 	t.mu.Lock()
 	if len(t.probes) == maxProbes {
 		t.probes = append(t.probes[:0], t.probes[1:]...)
@@ -354,12 +358,6 @@ func (t *webSocket) appendProbe(buf []byte) []byte {
 	t.probes = append(t.probes, p)
 	t.mu.Unlock()
 	return binary.BigEndian.AppendUint64(appendHeader(buf, websocket.PingMessage, 8), p.number)
-}
-
-// endBy bounds what is left of the connection's life: the writing, and the
-// wait for the peer's close frame.
-func (t *webSocket) endBy(by time.Time) {
-	t.net.endBy(by)
 }
 
 // maxHeader is the longest header of an unmasked frame.
@@ -389,8 +387,8 @@ func appendClose(dst []byte, code int, text string) []byte {
 	return append(binary.BigEndian.AppendUint16(dst, uint16(code)), text...)
 }
 
-// A guardedConn is the network connection that the module and gorilla are given in
-// the place of the real one. Reads are only as fast as the limits allow,
+// A guardedConn is the network connection that the module and gorilla are given
+// in the place of the real one. Reads are only as fast as the limits allow,
 // whatever they bring: fragments and control frames too. Writes pass until our
 // transport owns the connection; then gorilla has nothing to say any more.
 type guardedConn struct {
@@ -430,7 +428,8 @@ func (s *guardedConn) Write(p []byte) (int, error) {
 	return s.Conn.Write(p)
 }
 
-// endBy bounds all that may still happen.
+// endBy bounds what is left of the connection's life: the writing, and the wait
+// for the peer's close frame.
 func (s *guardedConn) endBy(by time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
