@@ -6,4 +6,6 @@ type ice struct{}
 
 func (c *Client) deliver(cn *conn, frame []byte) { c.frame(cn, frame) }
 
-func (c *Client) melt() {}
+func (c *Client) melt() { c.ice.melt() }
+
+func (ice) melt() {}

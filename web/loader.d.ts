@@ -1,0 +1,373 @@
+// Types of loader.js. Durations are in milliseconds in names that end in Ms (of
+// options) or _ms (of what the server sends); instants are never absolute, so
+// that nobody's clock matters.
+
+/** The version of this script. loader.wasm must be of the same. */
+export const version: string;
+
+/**
+ * Starts, or goes on with, a participant's session.
+ *
+ * The first call downloads and starts loader.wasm; after a failure the next call
+ * tries again. Connecting is repeated until it succeeds, the server refuses for
+ * good, or timeoutMs has passed. From then on the session reconnects by itself.
+ *
+ * Rejects with an {@link InitgraceError}, or with the signal's reason.
+ *
+ * ```js
+ * import { connect } from "/initgrace/loader.js";
+ * const session = await connect({ participant: "p1" });
+ * const pyodide = await session.loadPyodide({ indexURL: "/pyodide/314.0.7/" });
+ * ```
+ */
+export function connect(options: ConnectOptions): Promise<Session>;
+
+export interface ConnectOptions {
+	/** Who it is: 1 to 128 characters of A-Z a-z 0-9 . _ : @ - */
+	participant: string;
+	/** Address of the server. Default: the page's own origin. A path is kept, for servers behind a prefix. */
+	url?: string;
+	/** Name of the study, for the records. Same characters as participant. */
+	experiment?: string;
+	/** Participants who name the same group are partners. Without it, {@link Session.join} finds some. */
+	group?: string;
+	/**
+	 * The right to an earlier session. Default: the one that this tab was given
+	 * last (sessionStorage), so that a refresh finds its session again.
+	 */
+	token?: string;
+	/** Name of this page instance. Default: one per document. */
+	pageId?: string;
+
+	/**
+	 * Listeners from the first event on. Listeners that are added with
+	 * {@link Session.on} in the same task in which connect resolves miss nothing
+	 * either.
+	 */
+	on?: { [E in keyof SessionEvents]?: (data: SessionEvents[E]) => void };
+	/** Gives up connecting. It has no effect on a session that was opened. */
+	signal?: AbortSignal;
+
+	/** How long connect tries. Default 30 000. */
+	timeoutMs?: number;
+	/** How long one attempt may take, from the dialling to the session. Default 10 000. */
+	connectTimeoutMs?: number;
+	/** How long one call waits for its ack. Default 30 000; each call can say otherwise. */
+	callTimeoutMs?: number;
+	/**
+	 * How long the server may be silent before another connection is made.
+	 * Default: three of its ping intervals, and at least 10 000.
+	 */
+	silenceMs?: number;
+	/** Interval of latency measurements. Default 1000; negative: none. */
+	latencyMs?: number;
+	/** Pause before the first attempt to reconnect; it doubles each time. Default 500. */
+	backoffMinMs?: number;
+	/** Longest pause between two attempts. Default 5000. */
+	backoffMaxMs?: number;
+	/** How many emits may wait for a connection or an ack. Default 256. */
+	queueSize?: number;
+
+	/** Address of loader.wasm. Default: beside this script. */
+	wasmURL?: string | URL;
+	/** Address of Go's wasm_exec.js. Default: beside this script. */
+	wasmExecURL?: string | URL;
+}
+
+/**
+ * A participant's session. It lives over any number of connections, and ends
+ * with the event "close": by close(), because another page took its place
+ * ("replaced"), because the seat was given up ("expired"), or by a refusal. Its
+ * properties stay readable then; calls reject with the code of that end.
+ */
+export interface Session {
+	readonly participant: string;
+	/** The right to this session. Another one after each reconnect. */
+	readonly token: string;
+	/** The server knew the participant already, when this connection began. */
+	readonly restored: boolean;
+	/** The participant's seat had been given up before this connection. */
+	readonly expired: boolean;
+	/** Name of the group, if there is one. */
+	readonly group: string | undefined;
+	/** The others in the group. */
+	readonly partners: string[];
+	/** What was saved last, by this page or an earlier one. */
+	readonly state: State;
+	/** Version of state; 0: nothing was saved yet. */
+	readonly version: number;
+	/** What the server believes about this participant. */
+	readonly presence: Presence;
+	/** There is a connection now. */
+	readonly connected: boolean;
+	/** The server's policy, for display. */
+	readonly policy: Policy;
+	/** Last measured round trip; 0: none yet. */
+	readonly latencyMs: number;
+	/** Largest recent round trip in the group. */
+	readonly maxLatencyMs: number;
+	/** How the last load went that ended well. */
+	readonly lastLoad: LoadResult | undefined;
+
+	/**
+	 * Tells the server that the page is about to freeze, waits for its ack, and
+	 * only then loads Pyodide, installs the packages and runs init. The end, or
+	 * the error, is told as well.
+	 *
+	 * There is one interpreter on a page: while it is loading and afterwards,
+	 * further calls return the same promise, whatever their options. After a
+	 * failure the next call tries again.
+	 *
+	 * Pyodide's own loadPyodide never settles when its WASM cannot be
+	 * downloaded, compiled or instantiated. This one rejects: see the codes
+	 * load_failed, load_stalled and package_failed.
+	 */
+	loadPyodide(options: PyodideOptions): Promise<any>;
+
+	/**
+	 * Runs a function that will block the page, in the same way. Resolves with
+	 * what fn returns, or rejects with what it throws. Name is shown to the
+	 * partners.
+	 */
+	blocking<T>(name: string, fn: () => T | Promise<T>, options?: LeaseOptions): Promise<T>;
+
+	/**
+	 * Stores the study's own state and resolves with its new version. Calls take
+	 * turns. Code stale_version: another page of this participant has saved
+	 * since; state is current again after the next "session".
+	 */
+	saveState(state: Partial<State>, options?: CallOptions): Promise<number>;
+
+	/** Asks for a place in a group of that size (default 2). "group_ready" says when it is complete. */
+	join(options?: { size?: number }, call?: CallOptions): Promise<Waiting>;
+
+	/**
+	 * Sends a message, any JSON value, to the partners. It is acknowledged when
+	 * the server has it; partners who are frozen or away receive it when they can.
+	 * If the connection is lost before the ack it is sent again, so that partners
+	 * may see it twice.
+	 */
+	send(data: unknown, options?: CallOptions): Promise<{ ok: true; seq: number }>;
+
+	/** Sends any event and resolves with the payload of its ack. */
+	emit(event: string, payload?: unknown, options?: CallOptions): Promise<any>;
+
+	/**
+	 * Adds a listener and returns its remover. Listeners are called one at a
+	 * time, in the order in which the server sent the events. What one throws is
+	 * reported as uncaught, and stops nothing.
+	 */
+	on<E extends keyof SessionEvents>(event: E, fn: (data: SessionEvents[E]) => void): () => void;
+	on(event: string, fn: (data: any) => void): () => void;
+
+	/** Says goodbye to the server, which will not wait for the participant to come back. */
+	close(): Promise<void>;
+}
+
+export interface CallOptions {
+	/** How long to wait for the ack, connections lost meanwhile included. */
+	timeoutMs?: number;
+}
+
+export interface LeaseOptions {
+	/**
+	 * How long it will probably take. An estimate: the lease is longer than that
+	 * in any case. Default: the server's.
+	 */
+	expectedMs?: number;
+	/**
+	 * May it run if the server refuses a lease or does not answer? Default true:
+	 * lastLoad then says so. False: the call rejects instead.
+	 */
+	unprotected?: boolean;
+	/** How long to wait for the server's ack before running unprotected. Default 5000. */
+	ackTimeoutMs?: number;
+}
+
+export interface PyodideOptions extends LeaseOptions {
+	/** Folder of Pyodide: pyodide.mjs is imported from there. Required unless loadPyodide is given. */
+	indexURL?: string;
+	/** Packages to install, by name or wheel address. One that could not be loaded is an error. */
+	packages?: string | string[];
+	/** Called with Pyodide when the packages are there, still under the lease. */
+	init?: (pyodide: any) => unknown;
+	/** Further options of Pyodide's loadPyodide. */
+	options?: object;
+	/** Takes the place of Pyodide's loadPyodide. */
+	loadPyodide?: (options: object) => Promise<any>;
+	/** Shown to partners while Pyodide starts. At most 64 bytes. */
+	phase?: string;
+	/** The same while packages are installed. Default "packages". */
+	packagesPhase?: string;
+	/** The same while init runs. Default "init". */
+	initPhase?: string;
+	/** Called for every piece of a download. Bytes are counted uncompressed, per file. */
+	onProgress?: (progress: { url: string; bytes: number }) => void;
+	/**
+	 * How long nothing may arrive before the load is given up; time in which the
+	 * page is blocked does not count. Default 30 000.
+	 */
+	stallMs?: number;
+}
+
+/** How a load went. */
+export interface LoadResult {
+	/** Its id on the wire. */
+	id: string;
+	/** The server granted a lease before it began. */
+	protected: boolean;
+	/** Why not. */
+	unprotected?: { ok: false; code: Code; message: string };
+	/** What was granted at the start. */
+	leaseMs: number;
+	/** How far phases may extend it. */
+	capMs: number;
+	/** From the request to the ack. */
+	waitMs: number;
+	/** The load itself. */
+	tookMs: number;
+	/** How long the page was blocked in all. */
+	blockedMs: number;
+	/** The longest block in one piece. */
+	longestBlockMs: number;
+}
+
+/** What a study keeps in its session; stager_state and globals are any JSON. */
+export interface State {
+	scene_id: string;
+	stager_state: any;
+	globals: any;
+}
+
+/**
+ * - active: the page runs
+ * - loading: a declared load is under way; the page may be frozen
+ * - blocked: the page is silent without a declaration, the browser answers
+ * - away: nothing answers; the seat is held
+ * - gone: the seat was given up
+ */
+export type Presence = "active" | "loading" | "blocked" | "away" | "gone";
+
+export interface Policy {
+	/** No sign of life of any kind for so long: away. */
+	silence_ms: number;
+	/** An undeclared block of so long: gone. */
+	blocked_ms: number;
+	/** The usual lease. */
+	load_ms: number;
+	/** The longest lease with all extensions. */
+	load_cap_ms: number;
+	/** The seat is held for so long after the network was lost. */
+	reconnect_ms: number;
+	/** The seat is held for so long after the page was left. */
+	leave_ms: number;
+}
+
+export interface Waiting {
+	ok: true;
+	/** Waiting now, this participant included. */
+	present: number;
+	/** Needed. */
+	size: number;
+}
+
+/** Presence of a partner, or with "presence" of this participant. */
+export interface PartnerState {
+	participant: string;
+	state: Presence;
+	/** Of the open load. */
+	phase?: string;
+	/** How long it has been in this state. */
+	since_ms: number;
+	/** How long the load was expected to take. */
+	expected_ms?: number;
+	/** Until the state ends by itself. */
+	deadline_ms?: number;
+	/** Why it changed: a code of grace/protocol, such as load_started or silence. */
+	reason?: string;
+	/** Counts the changes of that participant. */
+	seq: number;
+}
+
+/** What each event brings. */
+export interface SessionEvents {
+	/** Every connection begins with it. */
+	session: object;
+	/** The same, when the server knew the participant already. */
+	session_restored: object;
+	/** What the server now believes about this participant. */
+	presence: PartnerState;
+	/** What it believes about a partner. */
+	partner_state: PartnerState;
+	/** How things stand in the wait room. */
+	waiting: Waiting;
+	/** The group is complete. Members stand in the same order for everybody. */
+	group_ready: { group: string; members: string[] };
+	/** The group is over, because that participant's seat was given up. */
+	group_end: { group: string; participant: string; reason: string };
+	/** From a partner. Seq counts that partner's messages. */
+	message: { from: string; seq: number; data: any };
+	/** The answer to a latency measurement. */
+	pong: { id: number; max_latency: number };
+	/** The server will be back after a while; the session reconnects by itself. */
+	server_restarting: { delay_ms: number };
+	/** Another page of this participant has taken the place. "close" follows. */
+	replaced: object;
+	/** The seat was given up. "close" follows. */
+	expired: { reason: string };
+
+	/** The connection was lost, or could not be made; another attempt follows after delay_ms. */
+	reconnecting: { attempt: number; delay_ms: number; code?: Code; message: string };
+	/** It is back, after "session". */
+	restored: object;
+	/** A load ended well. */
+	load: LoadResult;
+	/** The session has ended. The last event of all. */
+	close: { ok: false; code: Code; message: string };
+}
+
+/** Every error that is not the page's own. */
+export interface InitgraceError extends Error {
+	name: "InitgraceError";
+	code: Code;
+}
+
+/** Stable; the message is for people and may change. */
+export type Code =
+	// The request is wrong; the same again is refused again.
+	| "unauthorized" // no participant id, or a malformed one
+	| "bad_token" // the token is not this participant's
+	| "unknown_event" // no such event
+	| "invalid_payload" // wrong type, missing or out of range
+	| "too_large" // over the documented size
+	| "unknown_load" // no open load of that id
+	| "load_ended" // the load has completed, expired or was abandoned
+	| "stale_version" // saveState from an older version
+	| "not_in_group" // send without a group
+	| "in_group" // join while in a group
+	// The policy's answer; the page may go on, unprotected.
+	| "load_budget" // the session's budget of loading is used up
+	| "load_limit" // too many loads are open at once
+	// The server's trouble; later it may work.
+	| "store" // it could not be stored
+	| "rate_limit" // too many events
+	| "restarting" // the server is shutting down
+	| "internal" // a fault of the server's
+	| "overloaded" // too many connections
+	// The end of the session.
+	| "closed" // close() was called
+	| "replaced" // a newer connection took the place
+	| "expired" // the seat was given up
+	| "disconnected" // the server told the client to stay away
+	// This side's own.
+	| "ack_timeout" // no ack in time; the server may have acted all the same
+	| "unreachable" // connect: no connection in time
+	| "queue_full" // too much waits for a connection
+	| "protocol" // the server said what it must not
+	| "panic" // a fault in the loader; the session has ended
+	| "crashed" // the loader's program has ended; connect starts another
+	| "wasm_unavailable" // loader.wasm or wasm_exec.js could not be had
+	| "version_mismatch" // loader.js and loader.wasm are not of one version
+	| "load_failed" // Pyodide could not be started; cause is the browser's error
+	| "load_stalled" // nothing has arrived for stallMs
+	| "package_failed"; // a package could not be loaded
