@@ -316,14 +316,14 @@ func (c *Client) attempt(ctx context.Context) (*conn, error) {
 			return cn, nil
 		case <-cn.lost:
 			err := cn.cause()
-			c.abandon(cn, err, websocket.StatusNormalClosure)
+			c.abandon(cn, err, protocol.CloseRetry)
 			return nil, err
 		case <-ended:
 			c.melt()
 			ended, late = nil, after(lastLook)
 		case <-late:
 			err := fmt.Errorf("connected, but no session: %w", ctx.Err())
-			c.abandon(cn, err, websocket.StatusNormalClosure)
+			c.abandon(cn, err, protocol.CloseRetry)
 			return nil, err
 		}
 	}

@@ -13,6 +13,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/coder/websocket"
+
 	"initgrace/grace/protocol"
 	"initgrace/wasmclient/internal/siotest"
 )
@@ -140,6 +142,27 @@ func TestDialSurvivesABadServer(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// The server may have admitted a client whose session event does not arrive in
+// time. It must not take the next attempt for the end of the page.
+func TestAnAttemptGivenUpIsNoGoodbye(t *testing.T) {
+	code := make(chan websocket.StatusCode, 1)
+	script := func(c *siotest.Conn) {
+		if c.N > 1 {
+			c.Greet()
+			c.Wait()
+			return
+		}
+		c.Open(time.Hour, time.Hour)
+		c.Connect()
+		c.Wait()
+		code <- c.Code
+	}
+	bubble(t, script, func(t *testing.T, s *siotest.Server) { connect(t, s, Options{}) })
+	if got := <-code; got != protocol.CloseRetry {
+		t.Errorf("close code %d, want %d", got, protocol.CloseRetry)
 	}
 }
 
