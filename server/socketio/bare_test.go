@@ -1,6 +1,7 @@
 package socketio
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -9,7 +10,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -239,13 +239,7 @@ func TestBareModuleBuffersWithoutBound(t *testing.T) {
 	server, addr := startBare(t)
 	slowly(dialTCP(t, addr))
 	waitFor(t, "the socket", func() bool { return server.Sockets().Sockets().Len() == 1 })
-	heap := func() uint64 {
-		runtime.GC()
-		var m runtime.MemStats
-		runtime.ReadMemStats(&m)
-		return m.HeapAlloc
-	}
-	before := heap()
+	before := liveHeap()
 	server.Sockets().Sockets().Range(func(_ socket.SocketId, s *socket.Socket) bool {
 		text := strings.Repeat("x", 1<<20)
 		for range total >> 20 {
@@ -253,8 +247,62 @@ func TestBareModuleBuffersWithoutBound(t *testing.T) {
 		}
 		return true
 	})
-	grown := int64(heap()) - int64(before)
+	grown := liveHeap() - before
 	if t.Logf("%d MB wait for a client that does not read", grown>>20); grown < total/4 {
 		t.Skip("this version of the module bounds what waits")
 	}
+}
+
+func TestBareModuleLosesHandshakes(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes some thousand connections")
+	}
+	_, addr := startBare(t)
+	lost := lostHandshakes(t, addr, 1000)
+	if t.Logf("%d of 1000 handshakes were lost", lost); lost == 0 {
+		t.Skip("this version of the module loses none, or was lucky")
+	}
+}
+
+func TestNoHandshakeIsLost(t *testing.T) {
+	_, addr := testServer(t, newRecorder(), nil)
+	if lost := lostHandshakes(t, addr, 1000); lost != 0 {
+		t.Errorf("%d of 1000 handshakes were lost", lost)
+	}
+}
+
+// lostHandshakes counts the clients that are not answered when they send
+// CONNECT at once.
+func lostHandshakes(t *testing.T, addr string, n int) int64 {
+	var lost atomic.Int64
+	var wg sync.WaitGroup
+	for range 20 {
+		wg.Go(func() {
+			for range n / 20 {
+				nc, err := net.Dial("tcp", addr)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				upgradeRequest(nc, addr)
+				var got []byte
+				buf := make([]byte, 1024)
+				nc.SetReadDeadline(time.Now().Add(3 * time.Second))
+				for !bytes.Contains(got, []byte("40{")) {
+					first := len(got) == 0
+					m, err := nc.Read(buf)
+					if got = append(got, buf[:m]...); err != nil {
+						lost.Add(1)
+						break
+					}
+					if first {
+						nc.Write(frame(1, "40"))
+					}
+				}
+				reset(nc)
+			}
+		})
+	}
+	wg.Wait()
+	return lost.Load()
 }

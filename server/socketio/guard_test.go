@@ -160,7 +160,7 @@ func TestEarlyPongs(t *testing.T) {
 		n = 300
 	}
 	s, addr := testServer(t, newRecorder(), nil)
-	before := runtime.NumGoroutine()
+	before, heap := runtime.NumGoroutine(), liveHeap()
 	for i := range n {
 		nc, err := net.Dial("tcp", addr)
 		if err != nil {
@@ -178,9 +178,21 @@ func TestEarlyPongs(t *testing.T) {
 	if clients := s.module.Engine().ClientsCount(); clients != 0 {
 		t.Errorf("the module keeps %d clients", clients)
 	}
+	// A connection that stays behind would hold some 20 KiB.
+	if grown := liveHeap() - heap; grown > 4<<20 {
+		t.Errorf("the heap has grown by %d KiB", grown>>10)
+	}
 	c := dial(t, addr)
 	c.send(`421["alive"]`)
 	c.expect(`431[]`)
+}
+
+func liveHeap() int64 {
+	runtime.GC()
+	runtime.GC() // what sync.Pool keeps outlives one
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
 }
 
 // earlyPongs asks for an upgrade and sends pongs before the answer can be

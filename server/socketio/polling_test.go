@@ -325,7 +325,7 @@ func TestPollingRefusals(t *testing.T) {
 	}
 	t.Run("two polls", func(t *testing.T) {
 		r := newRecorder()
-		s, addr := testServer(t, r, &Options{Polling: true})
+		s, addr := testServer(t, r, &Options{Polling: true, PingInterval: time.Hour})
 		p := openPolling(t, addr)
 		first := make(chan string)
 		go func() {
@@ -342,7 +342,7 @@ func TestPollingRefusals(t *testing.T) {
 	})
 	t.Run("a poll is aborted", func(t *testing.T) {
 		r := newRecorder()
-		s, addr := testServer(t, r, &Options{Polling: true})
+		s, addr := testServer(t, r, &Options{Polling: true, PingInterval: time.Hour})
 		p := openPolling(t, addr)
 		p.post("40")
 		p.expect("40{")
@@ -361,7 +361,7 @@ func TestPollingRefusals(t *testing.T) {
 // A client that never polls can make no more wait than one that never reads.
 func TestPollingSlowReader(t *testing.T) {
 	r := newRecorder()
-	s, addr := testServer(t, r, &Options{Polling: true})
+	s, addr := testServer(t, r, &Options{Polling: true, PingInterval: time.Hour})
 	p := openPolling(t, addr)
 	p.post("40")
 	r.wait(t, "connected", func() bool { return len(r.conns) == 1 })
