@@ -50,9 +50,9 @@ unit:
 wasm-test:
 	$(JS) $(GO) test -exec="$$($(GO) env GOROOT)/lib/wasm/go_js_wasm_exec" $(JS_PACKAGES)
 
-# The demo's Python in the real Pyodide, and its lockstep, in Node.
+# The JavaScript and the Python of web/, with the real Pyodide, in Node.
 js-test: node_modules/.package-lock.json
-	node --test web/test/
+	node --test $$(find web -name '*.test.mjs')
 
 # Real browsers, a real Pyodide, a really blocked main thread.
 e2e: build

@@ -43,10 +43,11 @@ func run(args []string, stdout io.Writer) error {
 		return err
 	}
 	files := map[string]string{
+		"initgrace/loader.js":    "web/loader.js",
 		"initgrace/loader.wasm":  *loader,
 		"initgrace/wasm_exec.js": "wasm_exec.js",
 	}
-	for _, pattern := range []string{"web/*.js", "web/*.d.ts"} { // the loader's JavaScript side
+	for _, pattern := range []string{"web/*.js", "web/*.d.ts"} { // its helpers and types
 		names, err := filepath.Glob(pattern)
 		if err != nil {
 			return err
