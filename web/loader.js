@@ -86,23 +86,23 @@ async function start(wasmURL, execURL) {
 const goGlobals = {}; // what wasm_exec.js put on globalThis
 let execAttempts = 0;
 
-// goSupport imports Go's wasm_exec.js. Of the globals that it fakes for a
-// browser, process and path would make other libraries believe that they run in
-// Node, so Go gets them only while it starts.
+// goSupport imports Go's wasm_exec.js and takes away the globals that it makes.
+// Process and path, which it fakes for a browser, would have other libraries
+// believe that they run in Node: Go gets them only while it starts.
 async function goSupport(execURL) {
 	if (!goGlobals.Go) {
-		const before = { process: globalThis.process, path: globalThis.path };
+		const { Go, process, path } = globalThis;
 		try {
 			// A failed import is remembered by its address.
 			await import(execAttempts++ ? `${execURL}?retry=${execAttempts}` : execURL);
 		} catch (err) {
 			throw fault("wasm_unavailable", `${execURL}: ${text(err)}`, err);
 		}
-		goGlobals.Go = globalThis.Go;
-		for (const name of ["process", "path"]) {
-			if (before[name] !== undefined) continue;
+		for (const [name, before] of Object.entries({ Go, process, path })) {
+			if (globalThis[name] === before && name !== "Go") continue; // the page's own
 			goGlobals[name] = globalThis[name];
-			delete globalThis[name];
+			if (before === undefined) delete globalThis[name];
+			else globalThis[name] = before;
 		}
 	}
 	return goGlobals.Go;

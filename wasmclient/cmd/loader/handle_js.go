@@ -40,8 +40,7 @@ func newHandle(c *wasmclient.Client) map[string]any {
 	sync("hide", h.hide)
 	sync("show", func([]jsx.Value) (any, error) { c.Show(); return nil, nil })
 	go func() {
-		<-c.Done()
-		time.Sleep(time.Second) // promises of the last calls are settled by then
+		<-c.Done() // loader.js has been told, and calls none of them any more
 		for _, f := range funcs {
 			f.Release()
 		}

@@ -522,7 +522,7 @@ func TestProgramUnavailable(t *testing.T) {
 	}
 	var globals map[string]string
 	p.scene(&globals, "globalsNow", nil)
-	if globals["process"] != "undefined" || globals["path"] != "undefined" || globals["factory"] != "undefined" || !strings.Contains(globals["WebSocket"], "native code") {
+	if globals["process"] != "undefined" || globals["path"] != "undefined" || globals["Go"] != "undefined" || globals["factory"] != "undefined" || !strings.Contains(globals["WebSocket"], "native code") {
 		t.Errorf("left on globalThis: %v", globals)
 	}
 }

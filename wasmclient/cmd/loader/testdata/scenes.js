@@ -40,7 +40,7 @@ export const send = (data) => caught(session.send(data));
 export const join = (options) => caught(session.join(options ?? undefined));
 export const save = (state) => caught(session.saveState(state)).then((r) => ({ ...r, now: properties() }));
 export const close = () => session.close().then(() => caught(session.emit("x"))).then((r) => ({ ...r, now: properties() }));
-export const globalsNow = async () => ({ process: typeof process, path: typeof path, factory: typeof __initgrace, WebSocket: WebSocket.toString() });
+export const globalsNow = async () => ({ process: typeof process, path: typeof path, Go: typeof Go, factory: typeof __initgrace, WebSocket: WebSocket.toString() });
 
 // The ack is there when the block ends, and so is the timeout.
 export async function timeoutBehindBlock({ timeoutMs, blockMs }) {
