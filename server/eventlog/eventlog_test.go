@@ -136,6 +136,9 @@ func TestClean(t *testing.T) {
 	for in, want := range map[string]string{
 		"":                              "",
 		"plain":                         "plain",
+		" a b ":                         "a b",
+		"\n":                            "",
+		strings.Repeat("x", 499) + " y": strings.Repeat("x", 499),
 		"ä 日 😀":                         "ä 日 😀",
 		"a\r\nb\tc\x00d\x7fe":           "a  b c d e",
 		"line\u2028paragraph\u2029next": "line paragraph next",

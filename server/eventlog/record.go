@@ -72,8 +72,9 @@ func (i Int) Or(def int64) int64 {
 // maxText bounds every text of a record, in bytes.
 const maxText = 500
 
-// Clean is the form in which a text is stored: UTF-8 on one line, at most 500
-// bytes. Whatever a page writes, a row of the log stays one line of an export.
+// Clean is the form in which a text is stored: UTF-8 on one line, without
+// blanks at its ends, at most 500 bytes. Whatever a page writes, a row of the
+// log stays one line of an export, and every reader reads the same.
 func Clean(s string) string {
 	if plain(s) {
 		return s
@@ -84,19 +85,20 @@ func Clean(s string) string {
 		}
 		return r // what is not UTF-8 has become U+FFFD
 	}, s)
+	s = strings.TrimSpace(s)
 	if len(s) > maxText {
 		cut := maxText
 		for !utf8.RuneStart(s[cut]) {
 			cut--
 		}
-		s = s[:cut]
+		s = strings.TrimSpace(s[:cut])
 	}
 	return s
 }
 
 // plain says whether Clean has nothing to do, as is nearly always so.
 func plain(s string) bool {
-	if len(s) > maxText {
+	if len(s) > maxText || s != "" && (s[0] == ' ' || s[len(s)-1] == ' ') {
 		return false
 	}
 	for i := range len(s) {

@@ -48,7 +48,7 @@ func awkward() memory {
 			ID: int64(2*i + 1), At: at.Add(time.Duration(i) * time.Second), Mono: int64(i), Run: "run", Seq: int64(i + 1), Kind: eventlog.LoadEnded,
 			Participant: id, Experiment: fmt.Sprint("e", i%2), Group: "g-1", Partner: "p-1",
 			Epoch: eventlog.Of(i), From: protocol.Loading, To: protocol.Away, Reason: "ok",
-			LoadID: text, Phase: text, Scene: text, Detail: eventlog.Clean(text),
+			LoadID: eventlog.Clean(text), Phase: eventlog.Clean(text), Scene: text, Detail: text,
 			Expected: eventlog.Of(0), Duration: eventlog.Of(int64(math.MaxInt64)), Bytes: eventlog.Of(-5),
 		}, eventlog.Record{ // nearly everything is missing
 			ID: int64(2*i + 2), At: at.Add(time.Duration(i) * time.Second), Run: "run", Seq: int64(i + 1), Kind: eventlog.RunStarted,
