@@ -58,17 +58,17 @@ func (s *span) UnmarshalYAML(node ast.Node) error {
 	return nil
 }
 
-func readConfig(path string, cfg *server.Config) error {
+func readConfig(flag, path string, cfg *server.Config) error {
 	if path == "" {
 		return nil
 	}
 	text, err := os.ReadFile(path)
 	if err != nil {
-		return fmt.Errorf("--config: %w", err)
+		return fmt.Errorf("%s: %w", flag, err)
 	}
 	var f file
 	if err := yaml.UnmarshalWithOptions(text, &f, yaml.Strict()); err != nil {
-		return fmt.Errorf("--config: %s: %w", path, err)
+		return fmt.Errorf("%s: %s: %w", flag, path, err)
 	}
 	p := f.Policy
 	cfg.PageInterval = time.Duration(f.PageInterval)

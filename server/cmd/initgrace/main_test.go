@@ -71,7 +71,7 @@ func TestServeRefuses(t *testing.T) {
 func TestConfigFile(t *testing.T) {
 	path := write(t, "c.yaml", "page_interval: 1s\npolicy:\n  probe_interval: off\n  load_cap: 2m\n  load_count: -1\n")
 	var cfg server.Config
-	if err := readConfig(path, &cfg); err != nil {
+	if err := readConfig("--config", path, &cfg); err != nil {
 		t.Fatal(err)
 	}
 	want := grace.Policy{ProbeInterval: -1, LoadCap: 2 * time.Minute, LoadCount: -1}

@@ -60,7 +60,7 @@ func (s serve) Run(ctx context.Context, c console) error {
 		Origins: s.Origin, TrustedProxies: s.TrustedProxy, Polling: s.Polling,
 		Limits: s.Limits.socketio(), Logger: log,
 	}
-	if err := readConfig(s.Config, &cfg); err != nil {
+	if err := readConfig("--config", s.Config, &cfg); err != nil {
 		return err
 	}
 	var err error
