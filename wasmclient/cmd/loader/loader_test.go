@@ -283,7 +283,7 @@ func TestTimeoutBehindBlock(t *testing.T) {
 	s := newSite(t, j.study)
 	p := s.open(t)
 	var now properties
-	p.scene(&now, "open", nil)
+	p.scene(&now, "open", map[string]int{"latencyMs": -1})
 	for range 5 {
 		var o outcome
 		p.scene(&o, "timeoutBehindBlock", map[string]int{"timeoutMs": 200, "blockMs": 600})
