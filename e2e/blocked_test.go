@@ -50,7 +50,7 @@ func TestPyodide(t *testing.T) {
 		player.throttle(1)
 		await[any](player, "page.outcome")
 		longest := time.Duration(await[float64](player, "page.stop()")) * time.Millisecond
-		wantTook(t, "the longest block", longest, 2*l.Policy.PageTimeout, l.Policy.LoadTimeout)
+		wantTook(t, "the longest block", longest, l.Policy.PageTimeout, l.Policy.LoadTimeout)
 		wantKept(l, player, partner, 1)
 	})
 }

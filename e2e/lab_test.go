@@ -30,12 +30,13 @@ import (
 
 // scaled is a policy with the default one's proportions, fast enough for a
 // suite of minutes and slow enough for a browser and a server that share two
-// cores with a page that takes one of them. Leases are not scaled: Pyodide
-// takes what it takes.
+// cores with a page that takes one of them. Leases are not scaled down,
+// Pyodide takes what it takes, nor is silence: on a starved machine a browser's
+// answer has come more than two seconds late.
 func scaled() grace.Policy {
 	return grace.Policy{
 		ProbeInterval:    300 * time.Millisecond,
-		SilenceTimeout:   3 * time.Second,
+		SilenceTimeout:   4 * time.Second,
 		BlockedAfter:     2 * time.Second,
 		BlockedTimeout:   6 * time.Second,
 		LoadTimeout:      2 * time.Minute,
