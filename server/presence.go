@@ -99,7 +99,10 @@ func (l *loop) detach(now time.Time, p *peer, why socketio.Cause) {
 		reason = protocol.ReasonRestart
 	}
 	l.recordDisconnected(now, m, p, string(reason), why.Detail)
-	if !l.closing {
+	// Who heard nothing from us and is on the way back has as long as silence is
+	// tolerated. A server that was stopped for a minute finds such goodbyes of
+	// everybody, and behind each of them the next connection.
+	if !l.closing && why.Kind != socketio.Retrying {
 		l.tracker.Close(now, p.participant, p.epoch, reason)
 	}
 }

@@ -90,7 +90,7 @@ func TestCauses(t *testing.T) {
 		{"went away", func(c *tcpClient) { c.send(closeFrame, closePayload(1001)) }, BrowserClosed, "close 1001"},
 		{"close frame without a code", func(c *tcpClient) { c.send(closeFrame, "") }, BrowserClosed, "close 1005"},
 		{"a code of the page's own", func(c *tcpClient) { c.send(closeFrame, closePayload(4001)+"bye") }, BrowserClosed, "close 4001 bye"},
-		{"a client tries again", func(c *tcpClient) { c.send(closeFrame, closePayload(4000)) }, Lost, "close 4000"},
+		{"a client tries again", func(c *tcpClient) { c.send(closeFrame, closePayload(4000)) }, Retrying, "close 4000"},
 		{"a proxy restarts", func(c *tcpClient) { c.send(closeFrame, closePayload(1012)) }, Lost, "close 1012"},
 		{"Engine.IO close", func(c *tcpClient) { c.send(1, "1") }, BrowserClosed, "Engine.IO close"},
 		{"Socket.IO disconnect", func(c *tcpClient) { c.send(1, "41"); c.nc.Close() }, ClientLeft, "client namespace disconnect"},

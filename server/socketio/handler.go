@@ -59,9 +59,8 @@ type Cause struct {
 type CauseKind int
 
 const (
-	// Lost: reset, FIN without a close frame, write timeout, ping ceiling, a
-	// close frame that only a proxy sends (1012 and its neighbours), or that of
-	// a client that hears nothing and will come back (protocol.CloseRetry).
+	// Lost: reset, FIN without a close frame, write timeout, ping ceiling, or
+	// a close frame that only a proxy sends (1012 and its neighbours).
 	Lost CauseKind = iota
 	// BrowserClosed: the browser sent a close frame by itself (1000, 1001,
 	// 1005, or a code of the page's own): tab closed, navigated away, crashed,
@@ -74,6 +73,9 @@ const (
 	// ServerClosed: Conn.Close or Server.Close was called, or a Handler's call
 	// panicked.
 	ServerClosed
+	// Retrying: the client heard nothing from us for too long, and makes
+	// another connection (protocol.CloseRetry).
+	Retrying
 )
 
 func (k CauseKind) String() string {
@@ -88,6 +90,8 @@ func (k CauseKind) String() string {
 		return "refused"
 	case ServerClosed:
 		return "server_closed"
+	case Retrying:
+		return "retrying"
 	}
 	return "unknown"
 }

@@ -193,10 +193,7 @@ func (t *webSocket) ended(err error) {
 
 // closed ends the connection after the peer's close frame, which is answered.
 func (t *webSocket) closed(code int, text string) {
-	cause := Cause{Kind: Lost, Detail: strings.TrimSpace("close " + strconv.Itoa(code) + " " + text)}
-	if browserClosed(code) {
-		cause.Kind = BrowserClosed
-	}
+	cause := Cause{Kind: kindOf(code), Detail: strings.TrimSpace("close " + strconv.Itoa(code) + " " + text)}
 	t.c.end(cause, &closing{code: code, by: time.Now().Add(linger)})
 	select {
 	case <-t.c.out.written():
@@ -204,17 +201,18 @@ func (t *webSocket) closed(code int, text string) {
 	}
 }
 
-// browserClosed says whether a close code was chosen by the browser or the
-// page. 1012 to 1014 come from what stands between, the rest from libraries in
-// trouble: the person behind them has not left.
-func browserClosed(code int) bool {
-	switch code {
-	case websocket.CloseNormalClosure, websocket.CloseGoingAway, websocket.CloseNoStatusReceived:
-		return true
-	case protocol.CloseRetry:
-		return false
+// kindOf says what a close code tells. Those of the first two cases were chosen
+// by the browser or the page. 1012 to 1014 come from what stands between, the
+// rest from libraries in trouble: the person behind them has not left.
+func kindOf(code int) CauseKind {
+	switch {
+	case code == protocol.CloseRetry:
+		return Retrying
+	case code == websocket.CloseNormalClosure, code == websocket.CloseGoingAway, code == websocket.CloseNoStatusReceived,
+		3000 <= code && code <= 4999:
+		return BrowserClosed
 	}
-	return 3000 <= code && code <= 4999
+	return Lost
 }
 
 // onPing and onPong run in the read loop, inside NextReader.
