@@ -85,8 +85,10 @@ func (p *polling) get(w http.ResponseWriter, r *http.Request) {
 		httpError(w, http.StatusBadRequest, errBadRequest)
 		return
 	}
-	defer p.getting.Store(false)
 	frames, ok := p.await(r)
+	// Before the answer: the next GET may come over another TCP connection as
+	// soon as the client has it.
+	p.getting.Store(false)
 	switch {
 	case !ok:
 		p.c.end(Cause{Kind: Lost, Detail: "the poll was aborted"}, nil)

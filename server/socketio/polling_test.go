@@ -18,6 +18,7 @@ type poller struct {
 	t    testing.TB
 	addr string
 	sid  string
+	http *http.Client // nil: the default
 }
 
 func openPolling(t testing.TB, addr string) *poller {
@@ -54,7 +55,11 @@ func (p *poller) do(method, contentType string, body io.Reader) (int, string) {
 	defer cancel()
 	req, _ := http.NewRequestWithContext(ctx, method, p.url(), body)
 	req.Header.Set("Content-Type", contentType)
-	resp, err := http.DefaultClient.Do(req)
+	do := http.DefaultClient
+	if p.http != nil {
+		do = p.http
+	}
+	resp, err := do.Do(req)
 	if err != nil {
 		p.t.Fatal(err)
 	}
@@ -381,5 +386,23 @@ func TestCORS(t *testing.T) {
 	resp = request(t, addr, "EIO=4&transport=polling", "https://evil.example.org", false)
 	if got := resp.Header.Get("Access-Control-Allow-Origin"); resp.StatusCode != 403 || got != "" {
 		t.Errorf("%d %q", resp.StatusCode, got)
+	}
+}
+
+// A browser may send the next poll over another TCP connection, as soon as it
+// has read the answer to the last one.
+func TestPollsOverManyConnections(t *testing.T) {
+	r := newRecorder()
+	s, addr := testServer(t, r, &Options{Polling: true})
+	p := openPolling(t, addr)
+	p.http = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	p.post("40")
+	p.expect("40{")
+	for i := range 300 {
+		p.post(`42` + strconv.Itoa(i) + `["e"]`)
+		p.expect(`43` + strconv.Itoa(i) + `[]`)
+	}
+	if n := s.Stats().Refused["overlap"]; n != 0 {
+		t.Errorf("overlap counted %d times", n)
 	}
 }
