@@ -1,6 +1,6 @@
 //go:build !js
 
-package wasmclient_test
+package live
 
 import (
 	"context"
@@ -169,7 +169,7 @@ func code(err error) protocol.Code {
 
 // A page that freezes under a lease, far beyond what an undeclared block may
 // last: the partner sees it load, and nothing else happens.
-func TestServerLoad(t *testing.T) {
+func TestLoad(t *testing.T) {
 	l := newLab(t)
 	put, next := inbox[protocol.PartnerState](t)
 	l.connect(wasmclient.Options{Participant: "b", Group: "g", Handlers: map[string]func([]byte){protocol.EventPartnerState: put}})
@@ -197,7 +197,7 @@ func TestServerLoad(t *testing.T) {
 
 // The network goes in each way it can, during a load: the load survives, and
 // so does a call that was under way.
-func TestServerReconnect(t *testing.T) {
+func TestReconnect(t *testing.T) {
 	for name, damage := range map[string]func(c *faultproxy.Conn){
 		"reset":     func(c *faultproxy.Conn) { c.Reset() },
 		"cut":       func(c *faultproxy.Conn) { c.Cut(faultproxy.Both) },
@@ -235,7 +235,7 @@ func TestServerReconnect(t *testing.T) {
 }
 
 // A restarted server is found again, with everything it had acknowledged.
-func TestServerRestart(t *testing.T) {
+func TestRestart(t *testing.T) {
 	l := newLab(t)
 	putRestarting, restarting := inbox[protocol.Restarting](t)
 	putRestored, restored := inbox[protocol.Session](t)
@@ -259,7 +259,7 @@ func TestServerRestart(t *testing.T) {
 }
 
 // Refusals, and the end of a session by another page.
-func TestServerRefusals(t *testing.T) {
+func TestRefusals(t *testing.T) {
 	l := newLab(t)
 	a := l.connect(wasmclient.Options{Participant: "a"})
 	if err := a.EmitAck(t.Context(), "nonsense", nil, nil); code(err) != protocol.CodeUnknownEvent {
@@ -289,7 +289,7 @@ func TestServerRefusals(t *testing.T) {
 }
 
 // Two meet in the wait room, and their messages arrive in order.
-func TestServerGroup(t *testing.T) {
+func TestGroup(t *testing.T) {
 	l := newLab(t)
 	var clients []*wasmclient.Client
 	putReady, ready := inbox[protocol.GroupReady](t)
@@ -334,7 +334,7 @@ func toJSON(t *testing.T, v any) string {
 }
 
 // A page that is left is known to be left, and known again when it comes back.
-func TestServerHide(t *testing.T) {
+func TestHide(t *testing.T) {
 	l := newLab(t)
 	c := l.connect(wasmclient.Options{Participant: "a"})
 	l.await("a", "active/connected")
