@@ -44,6 +44,9 @@ func (s *Server) beats(pageHide bool) http.HandlerFunc {
 			return
 		}
 		s.loop.post(func(l *loop, now time.Time) {
+			if m := l.members[b.Participant]; m != nil && m.peer != nil && m.peer.epoch == epoch {
+				m.peer.heard = now
+			}
 			if pageHide {
 				l.tracker.PageHide(now, b.Participant, epoch)
 			} else {

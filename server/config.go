@@ -37,6 +37,9 @@ type Config struct {
 	Polling bool
 	// Limits bound what clients can make the server do.
 	Limits socketio.Limits
+	// AdminToken opens what only the experimenter may see. Empty: it is not
+	// served at all.
+	AdminToken string
 	// Logger defaults to slog.Default().
 	Logger *slog.Logger
 	// Observe, if set, is called for every presence change, in order, once

@@ -49,9 +49,9 @@ func (l *loop) handle(now time.Time, p *peer, e socketio.Event, act action, refu
 	case m == nil || m.peer != p:
 		refused = protocol.NewError(protocol.CodeReplaced, "this connection is no longer the participant's")
 	case refused != nil:
-		l.tracker.Heard(now, p.participant, p.epoch, grace.Page)
+		l.heard(now, p, grace.Page)
 	default:
-		l.tracker.Heard(now, p.participant, p.epoch, p.evidence(e.Name))
+		l.heard(now, p, p.evidence(e.Name))
 		reply, refused = act(l, now, p)
 	}
 	l.publish(now)
@@ -374,6 +374,7 @@ func decodePing(payload json.RawMessage) (action, *protocol.Error) {
 		m := l.members[p.participant]
 		if v.LatencyMS > 0 {
 			m.latency = v.LatencyMS
+			l.metrics.Latency(time.Duration(v.LatencyMS * float64(time.Millisecond)))
 		}
 		pong := protocol.Pong{ID: v.ID, MaxLatency: m.latency}
 		for _, partner := range l.groups.Partners(p.participant) {

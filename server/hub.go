@@ -18,7 +18,8 @@ type hub struct{ loop *loop }
 type peer struct {
 	identity
 	conn  *socketio.Conn
-	epoch uint64 // the loop's
+	epoch uint64    // the loop's, as what follows
+	heard time.Time // last sign of life on this connection
 }
 
 func (h hub) Authorize(c *socketio.Conn, hs socketio.Handshake) *protocol.Error {
@@ -34,7 +35,10 @@ func (h hub) Authorize(c *socketio.Conn, hs socketio.Handshake) *protocol.Error 
 
 func (h hub) Connected(c *socketio.Conn) {
 	p := c.Value().(*peer)
-	h.loop.post(func(l *loop, now time.Time) { l.attach(now, p) })
+	h.loop.post(func(l *loop, now time.Time) {
+		p.heard = now
+		l.attach(now, p)
+	})
 }
 
 func (h hub) Event(c *socketio.Conn, e socketio.Event) {
@@ -53,15 +57,22 @@ func (h hub) PagePong(c *socketio.Conn) {
 	if p.worker {
 		kind = grace.Browser
 	}
-	h.loop.post(func(l *loop, now time.Time) { l.tracker.Heard(now, p.participant, p.epoch, kind) })
+	h.loop.post(func(l *loop, now time.Time) { l.heard(now, p, kind) })
 }
 
 func (h hub) BrowserPong(c *socketio.Conn, roundTrip time.Duration) {
 	p := c.Value().(*peer)
-	h.loop.post(func(l *loop, now time.Time) { l.tracker.Heard(now, p.participant, p.epoch, grace.Browser) })
+	h.loop.metrics.BrowserPong(roundTrip)
+	h.loop.post(func(l *loop, now time.Time) { l.heard(now, p, grace.Browser) })
 }
 
 func (h hub) Disconnected(c *socketio.Conn, why socketio.Cause) {
 	p := c.Value().(*peer)
 	h.loop.post(func(l *loop, now time.Time) { l.detach(now, p, why) })
+}
+
+// heard takes a sign of life.
+func (l *loop) heard(now time.Time, p *peer, kind grace.Evidence) {
+	p.heard = now
+	l.tracker.Heard(now, p.participant, p.epoch, kind)
 }

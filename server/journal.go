@@ -62,6 +62,7 @@ func (l *loop) record(now time.Time, r eventlog.Record) {
 	j.seq++
 	r.Run, r.Seq, r.Mono = j.run, j.seq, j.since(now)
 	r.At = now.Add(l.clock.paused)
+	l.metrics.Record(&r)
 	j.records = append(j.records, r)
 }
 
@@ -211,6 +212,9 @@ func (l *loop) recordChange(now time.Time, m *member, c grace.Change) {
 	}
 	if !c.Deadline.IsZero() {
 		r.Lease = eventlog.Milliseconds(max(c.Deadline.Sub(now), 0))
+	}
+	if c.To == protocol.Away && c.Reason == protocol.ReasonSilence && m.peer != nil {
+		l.metrics.Detected(now.Sub(m.peer.heard))
 	}
 	if c.From == "" {
 		m.trace.seated = now

@@ -8,6 +8,7 @@ import (
 
 	"initgrace/grace"
 	"initgrace/server/groups"
+	"initgrace/server/metrics"
 	"initgrace/server/store"
 )
 
@@ -27,6 +28,7 @@ type loop struct {
 	secret  []byte
 	log     *slog.Logger
 	observe func(grace.Change)
+	metrics *metrics.Metrics
 
 	clock   clock
 	journal journal
@@ -125,6 +127,7 @@ func (l *loop) run() {
 		l.tracker.Advance(now)
 		l.publish(now)
 		l.recordHandshakes(now, handshakePause)
+		l.metrics.Backlog(len(l.journal.records)+l.journal.storing, len(l.after))
 		timer.Reset(l.sleep(now))
 	}
 }
@@ -224,8 +227,10 @@ func (l *loop) commit() {
 	for b := range l.commits {
 		if len(b.Sessions)+len(b.Records) > 0 {
 			ctx, cancel := context.WithTimeout(context.Background(), storeTimeout)
+			began := time.Now()
 			b.err = l.store.Put(ctx, b.Batch)
 			cancel()
+			l.metrics.Stored(len(b.Sessions)+len(b.Records), time.Since(began), b.err)
 			if b.err != nil {
 				l.log.Error("what happened could not be stored; trying again", "sessions", len(b.Sessions), "events", len(b.Records), "err", b.err)
 				time.Sleep(100 * time.Millisecond) // or a dead disk would be asked without a pause

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"initgrace/server/metrics"
 	"initgrace/server/static"
 )
 
@@ -12,6 +13,7 @@ func (s *Server) routes(cfg Config) error {
 	}
 	s.mux.Handle("/socket.io/", s.sock)
 	s.mux.HandleFunc("GET /healthz", s.healthz)
+	s.mux.Handle("GET /metrics", metrics.RequireToken(cfg.AdminToken, s.loop.metrics.Handler()))
 	s.mux.HandleFunc("POST /initgrace/beat", s.beats(false))
 	s.mux.HandleFunc("POST /initgrace/pagehide", s.beats(true))
 	s.mux.Handle("/", pages)

@@ -18,6 +18,7 @@ import (
 
 	"initgrace/grace"
 	"initgrace/grace/protocol"
+	"initgrace/server/metrics"
 	"initgrace/server/socketio"
 	"initgrace/server/store/sqlite"
 )
@@ -44,7 +45,7 @@ func New(cfg Config) (*Server, error) {
 	}
 	l := &loop{
 		tracker: grace.New(cfg.Policy), clock: newClock(cfg.Policy), members: make(map[string]*member),
-		store: cfg.Store, log: cfg.Logger, observe: cfg.Observe,
+		store: cfg.Store, log: cfg.Logger, observe: cfg.Observe, metrics: metrics.New(),
 		inbox: make(chan task, inboxSize), quit: make(chan struct{}), done: make(chan struct{}),
 		commits: make(chan batch), committed: make(chan batch, 1),
 	}
@@ -63,6 +64,7 @@ func New(cfg Config) (*Server, error) {
 		Limits: cfg.Limits, Logger: cfg.Logger,
 	})
 	if err == nil {
+		s.measure()
 		err = s.routes(cfg)
 	}
 	if err != nil {

@@ -58,7 +58,7 @@ func (s serve) Run(ctx context.Context, c console) error {
 	log := slog.New(slog.NewTextHandler(c.stderr, &slog.HandlerOptions{Level: s.LogLevel}))
 	cfg := server.Config{
 		Origins: s.Origin, TrustedProxies: s.TrustedProxy, Polling: s.Polling,
-		Limits: s.Limits.socketio(), Logger: log,
+		Limits: s.Limits.socketio(), Logger: log, AdminToken: s.AdminToken,
 	}
 	if err := readConfig("--config", s.Config, &cfg); err != nil {
 		return err
