@@ -322,6 +322,10 @@ func TestLogUnderAFlood(t *testing.T) {
 		p.emit(strings.Repeat("x", i), `{}`)
 		p.emit(protocol.EventStateSave, fmt.Sprintf(`{"scene_id":"s%d","version":%d}`, i, i))
 	}
+	p.call(protocol.EventLoadStart, `{"id":"l"}`, nil)
+	for range n {
+		p.emit(protocol.EventLoadComplete, `{"id":"l"}`) // late but the first
+	}
 	p.call(protocol.EventPing, `{}`, nil)
 	for range 30 {
 		r.dial(`{"participant":"p","token":"1.x"}`)
@@ -344,8 +348,11 @@ func TestLogUnderAFlood(t *testing.T) {
 			version = e.Version.N
 		}
 	}
-	if count[eventlog.Refused] != n || rows[eventlog.Refused] > 2 {
-		t.Errorf("%d rows of refused stand for %d, want %d", rows[eventlog.Refused], count[eventlog.Refused], n)
+	if count[eventlog.Refused] != 2*n-1 || rows[eventlog.Refused] > 4 {
+		t.Errorf("%d rows of refused stand for %d, want %d", rows[eventlog.Refused], count[eventlog.Refused], 2*n-1)
+	}
+	if rows[eventlog.LoadLate] > chatterRate*15 {
+		t.Errorf("%d rows of late loads", rows[eventlog.LoadLate])
 	}
 	if saved := rows[eventlog.StateSaved]; saved < chatterBurst || saved > chatterBurst+chatterRate*15 {
 		t.Errorf("%d rows of state_saved", saved)

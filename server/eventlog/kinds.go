@@ -61,7 +61,7 @@ var Kinds = []Definition{
 	{LoadEnded, "A load ended, whatever it came to. duration_ms: from its start. detail: the page's words on a failure, or why it was abandoned.",
 		[]string{"load_id", "phase", "expected_ms", "lease_ms", "duration_ms", "blocked_ms", "longest_block_ms", "reason", "detail"}, true},
 	{LoadLate, "The page completed a load that had ended before, such as by an expired lease; the page's own measurements of it.",
-		[]string{"load_id", "blocked_ms", "longest_block_ms"}, false},
+		[]string{"load_id", "blocked_ms", "longest_block_ms", "count"}, false},
 	{Refused, "The participant's events that were refused. detail: the event. The first of each reason in a connection at once, the others in one row when it ends.",
 		[]string{"reason", "count", "detail"}, true},
 	{MessagesSent, "Messages to the group since the last such row, written when a connection ends.", []string{"count", "bytes"}, false},

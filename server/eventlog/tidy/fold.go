@@ -172,9 +172,7 @@ func (f *Fold) change(p *person, r *eventlog.Record) {
 		row.Blocks++
 	}
 	p.setPresence(r.To)
-	if r.To != protocol.Gone {
-		p.setGroup(r.Group)
-	}
+	p.setGroup(r.Group) // known already, but for a seat that another run left
 	row.Outcome, row.OutcomeReason = string(r.To), r.Reason
 }
 
