@@ -26,7 +26,7 @@ import (
 // proportions of the default one.
 func quick() grace.Policy {
 	return grace.Policy{
-		ProbeInterval: 100 * time.Millisecond, SilenceTimeout: 600 * time.Millisecond,
+		ProbeInterval: 100 * time.Millisecond, SilenceTimeout: 1500 * time.Millisecond,
 		BlockedAfter: 500 * time.Millisecond, BlockedTimeout: 2 * time.Second,
 		LoadTimeout: 5 * time.Second, LoadCap: 15 * time.Second, LoadBudget: time.Minute,
 		ReconnectTimeout: 2 * time.Second, LeaveTimeout: time.Second, PageTimeout: 2 * time.Second,
