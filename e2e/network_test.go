@@ -131,6 +131,8 @@ func TestNetworkReset(t *testing.T) {
 		}
 		wantTold(partner, "player", want...)
 		l.wantHistory("player", append([]protocol.Presence{protocol.Active}, want...)...)
+		// The page hears of it later than the server knows.
+		await[any](player, "page.until(() => page.connects >= 2)")
 		if n := await[int](player, "page.connects"); n != 2 {
 			t.Errorf("%d connections", n)
 		}
