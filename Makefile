@@ -56,7 +56,7 @@ js-test: node_modules/.package-lock.json
 
 # Real browsers, a real Pyodide, a really blocked main thread.
 e2e: build
-	$(GO) test -count=1 -timeout=10m ./e2e/...
+	$(GO) test -count=1 -timeout=25m ./e2e/...
 
 # A browser for e2e, a C compiler for -race.
 test-tools:
