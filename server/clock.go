@@ -16,7 +16,8 @@ type clock struct {
 	// slack is how late a reading may be before that is concluded.
 	slack time.Duration
 
-	last   time.Time     // real time of the last reading
+	first  time.Time     // real time of the first reading
+	last   time.Time     // and of the last
 	paused time.Duration // in all
 }
 
@@ -36,6 +37,17 @@ func (c *clock) read(real time.Time) (now time.Time, stalled time.Duration) {
 		stalled = gap - c.tick
 		c.paused += stalled
 	}
-	c.last = real
+	if c.last = real; c.first.IsZero() {
+		c.first = real
+	}
 	return real.Add(-c.paused), stalled
+}
+
+// together puts off what is due by at most an eightieth of SilenceTimeout, to an
+// instant at which other things are due too: a thousand browsers asked at once,
+// whose answers come at once, cost a third less than one after the other.
+func (c *clock) together(due time.Time) time.Time {
+	step := max(c.tick/5, 1)
+	steps := (due.Sub(c.first) + step - 1) / step
+	return c.first.Add(steps * step)
 }

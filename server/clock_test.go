@@ -39,3 +39,17 @@ func TestClockKeepsThePoliciesPace(t *testing.T) {
 		t.Errorf("of a pause as long as SilenceTimeout, %v counted as silence", late)
 	}
 }
+
+func TestClockPutsTogether(t *testing.T) {
+	c := newClock(grace.Policy{}.WithDefaults())
+	start := time.Now()
+	c.read(start)
+	for due, want := range map[time.Duration]time.Duration{
+		0: 0, 1: 50 * time.Millisecond, 50 * time.Millisecond: 50 * time.Millisecond,
+		50*time.Millisecond + 1: 100 * time.Millisecond, time.Hour: time.Hour, -time.Millisecond: 0,
+	} {
+		if got := c.together(start.Add(due)).Sub(start); got != want {
+			t.Errorf("%v after the start: %v, want %v", due, got, want)
+		}
+	}
+}

@@ -31,6 +31,7 @@ type loop struct {
 	metrics *metrics.Metrics
 
 	clock   clock
+	due     time.Time // when deadlines are looked at next
 	journal journal
 
 	inbox chan task
@@ -124,8 +125,10 @@ func (l *loop) run() {
 		for n := 0; n < drainMax && len(l.inbox) > 0 && !l.full(); n++ {
 			l.do(<-l.inbox, now)
 		}
-		l.tracker.Advance(now)
-		l.publish(now)
+		if !now.Before(l.due) {
+			l.tracker.Advance(now)
+			l.publish(now)
+		}
 		l.recordHandshakes(now, handshakePause)
 		l.metrics.Backlog(len(l.journal.records)+l.journal.storing, len(l.after))
 		timer.Reset(l.sleep(now))
@@ -153,7 +156,8 @@ func (l *loop) sleep(now time.Time) time.Duration {
 	if !ok {
 		return l.clock.tick
 	}
-	return min(max(next.Sub(now), 0), l.clock.tick)
+	l.due = l.clock.together(next)
+	return min(max(l.due.Sub(now), 0), l.clock.tick)
 }
 
 // do runs one task. A fault in one participant's task must not take the others
