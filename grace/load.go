@@ -136,7 +136,13 @@ func (s *seat) endLoadsExcept(at time.Time, still []LoadRequest) {
 // expireLoads ends the loads whose lease has run out.
 func (s *seat) expireLoads(now time.Time) {
 	open := len(s.loads)
-	s.endLoads(earliest(now, s.leaseEnd()), func(l *load) bool { return !l.deadline.After(now) })
+	s.endLoads(earliest(now, s.leaseEnd()), func(l *load) bool {
+		over := !l.deadline.After(now)
+		if over {
+			s.leased = latest(s.leased, l.deadline)
+		}
+		return over
+	})
 	if len(s.loads) < open {
 		s.ranOut = true
 	}

@@ -481,7 +481,13 @@ func (h *life) add(f fact) verdict {
 	last.presence = protocol.Active
 	hold := time.Time{}
 	onlyBrowser := h.heard().Sub(h.pageRan()) >= h.policy.BlockedAfter
-	giveUp := h.pageRan().Add(h.policy.BlockedTimeout)
+	undeclared := h.pageRan() // since when a block is one that nobody declared
+	for _, s := range l.spells {
+		if s.over && s.end.Equal(s.deadline) && s.end.After(undeclared) {
+			undeclared = s.end
+		}
+	}
+	giveUp := undeclared.Add(h.policy.BlockedTimeout)
 	switch {
 	case f.kind == ended:
 		last.presence = protocol.Gone

@@ -20,7 +20,8 @@ type Policy struct {
 	// the browser answers, before the participant is blocked. Default 3 s.
 	BlockedAfter time.Duration
 	// BlockedTimeout is the longest undeclared block before the seat is given
-	// up, counted from the page's last sign of life. Default 20 s.
+	// up, counted from the page's last sign of life, or from the end of a lease
+	// that ran out since: what it covered was declared. Default 20 s.
 	BlockedTimeout time.Duration
 	// LoadTimeout is the shortest lease that is granted, and the lease when
 	// the client declares no expectation. Default 60 s. An expectation is an

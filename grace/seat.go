@@ -32,6 +32,7 @@ type seat struct {
 	loads     []load        // open, in the order of their start
 	ended     []string      // ids of the latest ended ones, oldest first
 	ranOut    bool          // what last happened to the loads: a lease ran out; not settled yet
+	leased    time.Time     // when the last lease that ran out did
 	loadCount int           // granted so far
 	loadTime  time.Duration // spent loading, the open stretch not included
 	stretch   time.Time     // start of the open stretch of loading
@@ -108,7 +109,7 @@ func (s *seat) judge(now time.Time, p *Policy) (protocol.Presence, protocol.Reas
 		return protocol.Away, why
 	case len(s.loads) > 0:
 		return protocol.Loading, ""
-	case s.onlyBrowser(p) && !now.Before(s.pageHeard.Add(p.BlockedTimeout)):
+	case s.onlyBrowser(p) && !now.Before(s.giveUp(p)):
 		return protocol.Gone, protocol.ReasonBlockedTimeout
 	case s.onlyBrowser(p):
 		return protocol.Blocked, protocol.ReasonPageSilent
@@ -120,6 +121,12 @@ func (s *seat) judge(now time.Time, p *Policy) (protocol.Presence, protocol.Reas
 // silent for BlockedAfter.
 func (s *seat) onlyBrowser(p *Policy) bool {
 	return s.heard.Sub(s.pageHeard) >= p.BlockedAfter
+}
+
+// giveUp is when a block that nobody declared ends the seat. What a lease covered
+// was declared: behind one, the time counts from where the lease ran out.
+func (s *seat) giveUp(p *Policy) time.Time {
+	return latest(s.pageHeard, s.leased).Add(p.BlockedTimeout)
 }
 
 // followsBeats says whether a worker has been heard when the page had been
@@ -165,7 +172,7 @@ func (s *seat) stateDeadline(p *Policy) time.Time {
 	case protocol.Away:
 		return s.hold
 	case protocol.Blocked:
-		return s.pageHeard.Add(p.BlockedTimeout)
+		return s.giveUp(p)
 	case protocol.Loading:
 		return s.leaseEnd()
 	}

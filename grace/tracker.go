@@ -14,8 +14,8 @@
 //	  │  evidence on the same socket,      no evidence at all for SilenceTimeout,
 //	  └─ or Attach (a newer epoch) ─────── away ◄── or the socket closed
 //	     back to where it was               │
-//	                                        │ hold runs out       lease runs out and the page stays
-//	                                        ▼                     silent, or blocked too long: ─► gone
+//	                                        │ hold runs out       blocked too long, without a lease
+//	                                        ▼                     or since one ran out: ─► gone
 //	                                      gone  (exactly once; the participant is then forgotten)
 //
 // The package is pure: no I/O, no goroutines, no timers and no clock. Every

@@ -26,8 +26,8 @@
 //   - away, after the network came back and a round trip worked again, for longer
 //     than a death may take to be noticed;
 //   - gone, although the participant came back within the time for which the
-//     policy holds a seat, or the page was frozen for no longer than its lease or
-//     BlockedTimeout;
+//     policy holds a seat, or the page was frozen without a lease for no longer
+//     than BlockedTimeout;
 //   - gone before that time was over, even if nobody would have come back.
 //
 // A missed death is a participant who died, or was cut off for longer than
@@ -38,11 +38,14 @@
 //	how                                            promised
 //	cut silently, half open in either direction    SilenceTimeout after the cut
 //	reset, closed, killed                          at once
-//	frozen without a lease                         gone BlockedTimeout after the freeze
-//	frozen for longer than the lease               gone when the lease runs out
+//	frozen without a lease                         BlockedAfter and a probe after the freeze,
+//	                                               gone BlockedTimeout after it
+//	frozen for longer than the lease               when the lease runs out,
+//	                                               gone BlockedTimeout later
 //
-// The table also tells when the partner heard the first word that something is
-// wrong, which for a page that is frozen for ever comes long before it is gone.
+// The table tells when the partner heard the first word that something is wrong
+// (away, gone, and blocked of a page that is frozen for ever), and when the seat
+// was given up.
 //
 // # Pace
 //

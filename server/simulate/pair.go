@@ -303,9 +303,6 @@ func (p *pair) load(ctx context.Context, r *record, who *person) *frozen {
 	}()
 	select {
 	case acked := <-running:
-		if r.Kind == Overlong { // the rule without a lease may allow more
-			lease = max(lease, p.policy.BlockedTimeout)
-		}
 		r.leaseFrom, r.leaseTo = asked.Add(lease), acked.Add(lease)
 	case err := <-f.done:
 		r.failed(fmt.Errorf("the load was not granted: %w", err))

@@ -42,8 +42,8 @@ type Row struct {
 	FalseDrops int
 	Missed     int
 	Bound      time.Duration // the longest that Detection may be; 0: nothing is to be detected
-	Detection  Times         // from the fault to away or gone
-	FirstWord  Times         // from the fault to anything but playing and loading
+	Detection  Times         // from the fault to the first word of it: away or gone, or blocked of who is frozen for ever
+	Gone       Times         // from the fault to the end of the seat
 	Returned   Times         // from being reachable again to being told so
 	Reasons    map[protocol.Reason]int
 }
@@ -69,7 +69,7 @@ func (r *Report) Err() error {
 // sample collects what a row is made of.
 type sample struct {
 	Row
-	detection, firstWord, returned []time.Duration
+	detection, gone, returned []time.Duration
 }
 
 func (s *sample) add(v *verdict, scale float64) {
@@ -79,7 +79,7 @@ func (s *sample) add(v *verdict, scale float64) {
 	for _, t := range []struct {
 		to   *[]time.Duration
 		took time.Duration
-	}{{&s.detection, v.detection}, {&s.firstWord, v.firstWord}, {&s.returned, v.returned}} {
+	}{{&s.detection, v.detection}, {&s.gone, v.gone}, {&s.returned, v.returned}} {
 		if t.took >= 0 {
 			*t.to = append(*t.to, time.Duration(float64(t.took)*scale))
 		}
@@ -91,7 +91,7 @@ func (s *sample) add(v *verdict, scale float64) {
 
 func (s *sample) row() Row {
 	r := s.Row
-	r.Detection, r.FirstWord, r.Returned = timesOf(s.detection), timesOf(s.firstWord), timesOf(s.returned)
+	r.Detection, r.Gone, r.Returned = timesOf(s.detection), timesOf(s.gone), timesOf(s.returned)
 	return r
 }
 
@@ -113,7 +113,7 @@ func (r *Report) WriteTable(w io.Writer) error {
 	fmt.Fprintf(&b, "Times are the experiment's, in seconds. The machine was late by %s (p99), %s (max) of them.\n\n",
 		seconds(time.Duration(float64(r.Lag.P99)*r.Scale)), seconds(time.Duration(float64(r.Lag.Max)*r.Scale)))
 	t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(t, "\t\t\tfalse\tmissed\tdetected after\t\t\tat most\tfirst word\tback\t")
+	fmt.Fprintln(t, "\t\t\tfalse\tmissed\tdetected after\t\t\tat most\tgone\tback\t")
 	fmt.Fprintln(t, "kind\twhile\tn\tdrops\tdeaths\tp50\tp99\tmax\t\tp99\tp99\t")
 	class := Class("")
 	for _, row := range r.Rows {
@@ -127,7 +127,7 @@ func (r *Report) WriteTable(w io.Writer) error {
 		}
 		fmt.Fprintf(t, "%s\t%s\t%d\t%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t\n", row.Kind, row.While, row.N, row.FalseDrops, missed,
 			some(row.Detection, row.Detection.P50), some(row.Detection, row.Detection.P99), some(row.Detection, row.Detection.Max),
-			bounded(row.Bound), some(row.FirstWord, row.FirstWord.P99), some(row.Returned, row.Returned.P99))
+			bounded(row.Bound), some(row.Gone, row.Gone.P99), some(row.Returned, row.Returned.P99))
 	}
 	t.Flush()
 	fmt.Fprintf(&b, "\n%d false drops, %d missed deaths.\n", r.FalseDrops, r.Missed)
@@ -179,7 +179,7 @@ func (r *Report) WriteJSON(w io.Writer) error {
 		rows[i] = object{
 			"class": row.Class, "kind": row.Kind, "while": row.While, "n": row.N,
 			"false_drops": row.FalseDrops, "missed": row.Missed, "bound_ms": ms(row.Bound),
-			"detection": times(row.Detection), "first_word": times(row.FirstWord), "returned": times(row.Returned),
+			"detection": times(row.Detection), "gone": times(row.Gone), "returned": times(row.Returned),
 			"reasons": maps.Clone(row.Reasons),
 		}
 	}

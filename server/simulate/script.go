@@ -19,6 +19,7 @@ const (
 	Parts    Kind = "load in parts"       // several, with progress between them
 	BothLoad Kind = "both load"           // the partner at the same time
 	Talk     Kind = "load, partner sends" // more than a blocked page's browser would read
+	Late     Kind = "load past its lease" // by less than BlockedTimeout
 	Block    Kind = "undeclared block"    // shorter than BlockedTimeout
 	Slow     Kind = "slow network"        // latency, jitter and loss
 	Hiccup   Kind = "short network cut"   // shorter than SilenceTimeout
@@ -73,6 +74,7 @@ var kinds = []struct {
 	{Parts, Alive, []While{Loading}},
 	{BothLoad, Alive, []While{Loading}},
 	{Talk, Alive, []While{Loading}},
+	{Late, Alive, []While{Loading}},
 	{Block, Alive, []While{Active}},
 	{Slow, Alive, []While{Active, Loading}},
 	{Hiccup, Alive, []While{Active, Loading}},
@@ -184,6 +186,8 @@ func (g *generator) fill(e *Episode) bool {
 		for range 2 + g.rng.IntN(3) {
 			e.Blocks = append(e.Blocks, g.block()/4)
 		}
+	case Late:
+		e.Blocks = []time.Duration{p.LoadTimeout + g.between(p.BlockedTimeout/20, p.BlockedTimeout*3/4)}
 	case Block:
 		e.Blocks = []time.Duration{g.between(p.BlockedTimeout/20, p.BlockedTimeout*3/4)}
 	case Slow:
@@ -217,7 +221,7 @@ func (g *generator) fill(e *Episode) bool {
 	if e.While != Loading {
 		return true
 	}
-	if e.Kind != Overlong {
+	if e.Kind != Overlong && e.Kind != Late {
 		e.Expected = g.estimate(e.Blocks[0])
 	}
 	if e.Kind == BothLoad {

@@ -112,6 +112,10 @@ func keepsPolicy(t *testing.T, p grace.Policy, s []Episode) {
 			if e.Blocks[0] > lease*9/10 || blocked > p.LoadCap*9/10 {
 				bad("longer than its lease")
 			}
+		case e.Kind == Late:
+			if over := blocked - lease; over <= 0 || over > p.BlockedTimeout*9/10 {
+				bad("not past its lease, or blocked for too long")
+			}
 		case e.Class != Dies && e.While == Loading && blocked > lease*9/10:
 			bad("longer than its lease")
 		case e.Kind == Block && blocked > p.BlockedTimeout*9/10, e.While == Blocked && e.After+p.SilenceTimeout+tolerance(&p) > p.BlockedTimeout:

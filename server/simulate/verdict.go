@@ -31,8 +31,8 @@ type record struct {
 type verdict struct {
 	falseDrops []string // one sentence each
 	missed     []string
-	detection  time.Duration // from the fault to away or gone; negative: none
-	firstWord  time.Duration // from the fault to anything but playing and loading
+	detection  time.Duration // from the fault to the first word of it; negative: none
+	gone       time.Duration // from the fault to the end of the seat
 	returned   time.Duration // from being reachable to being told so
 	reasons    []protocol.Reason
 
@@ -49,8 +49,8 @@ func (r *record) due(p *grace.Policy) time.Time {
 	switch r.Kind {
 	case Cut, CutUp, CutDown, Change, Silent, DeadUp, DeadDown:
 		return r.fault.Add(p.SilenceTimeout)
-	case Frozen:
-		return r.fault.Add(p.BlockedTimeout)
+	case Frozen: // asked when the page has been silent for BlockedAfter, or at the next probe
+		return r.fault.Add(p.BlockedAfter + p.ProbeInterval)
 	case Overlong:
 		return r.leaseTo
 	}
@@ -70,9 +70,9 @@ func (r *record) seat(p *grace.Policy, away time.Time) (from, to time.Time) {
 	case Closed, Left:
 		return r.fault.Add(p.LeaveTimeout), away.Add(p.LeaveTimeout)
 	case Frozen: // counted from the page's last sign of life, not later than the fault
-		return r.fault.Add(p.BlockedTimeout - 2*p.BlockedAfter), r.due(p)
-	case Overlong:
-		return r.leaseFrom, r.leaseTo
+		return r.fault.Add(p.BlockedTimeout - 2*p.BlockedAfter), r.fault.Add(p.BlockedTimeout)
+	case Overlong: // from where the lease ran out
+		return r.leaseFrom.Add(p.BlockedTimeout), r.leaseTo.Add(p.BlockedTimeout)
 	}
 	from, to = r.fault.Add(p.ReconnectTimeout), away.Add(p.ReconnectTimeout)
 	if r.While == Loading {
@@ -85,7 +85,7 @@ func (r *record) seat(p *grace.Policy, away time.Time) (from, to time.Time) {
 // one that was in force, scaled; stood says for how long the machine stood still
 // between two instants.
 func judge(p *grace.Policy, r *record, stood func(from, to time.Time) time.Duration) *verdict {
-	v := &verdict{policy: p, stood: stood, detection: -1, firstWord: -1, returned: -1}
+	v := &verdict{policy: p, stood: stood, detection: -1, gone: -1, returned: -1}
 	for _, n := range r.told {
 		if n.lost() {
 			v.reasons = append(v.reasons, n.Reason)
@@ -161,17 +161,17 @@ func (v *verdict) cutOff(r *record) {
 
 func (v *verdict) dies(r *record) {
 	var away, gone notice
+	frozen := r.Kind == Frozen || r.Kind == Overlong // of which the first word is another one
 	for _, n := range r.told {
+		blocked := n.State == protocol.Blocked
 		switch {
-		case n.lost() && n.at.Before(r.fault) && r.Kind != Overlong:
+		case (n.lost() || blocked && r.Kind == Overlong) && n.at.Before(r.fault):
 			v.wrong(r, n, "nothing had happened yet")
 			continue
-		case n.State == protocol.Away && (r.Kind == Frozen || r.Kind == Overlong):
+		case n.State == protocol.Away && frozen:
 			v.wrong(r, n, "the browser answers")
-		case n.State == protocol.Blocked && v.firstWord < 0 && !n.at.Before(r.fault):
-			v.firstWord = n.at.Sub(r.fault)
 		}
-		if n.lost() {
+		if n.lost() || blocked && frozen && !n.at.Before(r.fault) {
 			v.detected(r, n)
 		}
 		if n.State == protocol.Away {
@@ -182,6 +182,7 @@ func (v *verdict) dies(r *record) {
 				v.wrong(r, n, "a second time")
 			}
 			gone = n
+			v.gone = max(n.at.Sub(r.fault), 0)
 		}
 	}
 	v.inTime(r)
@@ -211,9 +212,6 @@ func (v *verdict) detected(r *record, n notice) {
 		return
 	}
 	v.detection = max(n.at.Sub(r.fault), 0)
-	if v.firstWord < 0 {
-		v.firstWord = v.detection
-	}
 }
 
 // inTime checks the first verdict against the bound.

@@ -71,8 +71,12 @@ func TestJudge(t *testing.T) {
 		{"reset, late", Reset, Dies, Active, 0, []notice{tell(14, away, 2), tell(44, gone, 3)}, "", "told after 4s"},
 		{"frozen", Frozen, Dies, Active, 0, []notice{tell(13, blocked, 2), tell(30, gone, 3)}, "", ""},
 		{"frozen, and away", Frozen, Dies, Active, 0, []notice{tell(14, away, 2), tell(30, gone, 3)}, "the browser answers", ""},
-		{"frozen, gone too soon", Frozen, Dies, Active, 0, []notice{tell(20, gone, 2)}, "4s longer", ""},
-		{"frozen, too late", Frozen, Dies, Active, 0, []notice{tell(13, blocked, 2), tell(32, gone, 3)}, "", "told after 22s"},
+		{"frozen, gone too soon", Frozen, Dies, Active, 0, []notice{tell(13, blocked, 2), tell(20, gone, 3)}, "4s longer", ""},
+		{"frozen, told at the bound", Frozen, Dies, Active, 0, []notice{tell(15.5, blocked, 2), tell(30, gone, 3)}, "", ""},
+		{"frozen, told too late", Frozen, Dies, Active, 0, []notice{tell(15.6, blocked, 2), tell(30, gone, 3)}, "", "told after 5.6s"},
+		{"frozen, held too long", Frozen, Dies, Active, 0, []notice{tell(13, blocked, 2), tell(32, gone, 3)}, "", "2s too long"},
+		{"past the lease", Late, Alive, Loading, 0, []notice{tell(1, loading, 2), tell(70, blocked, 3), tell(80, active, 4)}, "", ""},
+		{"gone with the lease", Late, Alive, Loading, 0, []notice{tell(1, loading, 2), tell(70, gone, 3)}, "alive and reachable", ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r := &record{
@@ -107,13 +111,19 @@ func TestJudgeOverlong(t *testing.T) {
 		began: second(0), fault: second(60), leaseFrom: second(60), leaseTo: second(60.2),
 	}
 	for _, c := range []struct {
-		gone                float64
+		blocked, gone       float64
 		falseDrops, misseds int
-	}{{60.1, 0, 0}, {61.7, 0, 0}, {59, 1, 0}, {62, 0, 2}} { // late to be told, and held for too long
-		r.told = []notice{tell(1, protocol.Loading, 2), tell(c.gone, protocol.Gone, 3)}
+	}{
+		{60.1, 80.1, 0, 0}, {61.7, 81.7, 0, 0},
+		{59, 80.1, 1, 1},   // the lease was cut short, and its end never told
+		{60.1, 79.9, 1, 0}, // the time behind it was
+		{62, 80.1, 0, 1},   // late to be told
+		{60.1, 82, 0, 1},   // held for too long
+	} {
+		r.told = []notice{tell(1, protocol.Loading, 2), tell(c.blocked, protocol.Blocked, 3), tell(c.gone, protocol.Gone, 4)}
 		v := judge(&policy, r, never)
 		if len(v.falseDrops) != c.falseDrops || len(v.missed) != c.misseds {
-			t.Errorf("gone at %v: %q, %q", c.gone, v.falseDrops, v.missed)
+			t.Errorf("blocked at %v, gone at %v: %q, %q", c.blocked, c.gone, v.falseDrops, v.missed)
 		}
 	}
 }
