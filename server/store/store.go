@@ -1,6 +1,7 @@
 // Package store keeps what must outlive the server's process: sessions, their
-// open loads, the event log, and the server's secret. One interface; every
-// implementation passes the same conformance suite (package storetest).
+// open loads, messages on their way, the event log, and the server's secret. One
+// interface; every implementation passes the same conformance suite (package
+// storetest).
 package store
 
 import (
@@ -60,14 +61,59 @@ type Totals struct {
 	LongestBlock time.Duration // as the page measured it
 }
 
+// A Mailbox is how far a participant has come with messages, both ways. It is
+// apart from the Session because it changes with every message, while a session
+// may be large. It is never forgotten either: a number that was given to a
+// message is not given to another.
+type Mailbox struct {
+	Participant string
+	Posted      uint64 // messages to the participant count from 1 to this
+	Received    uint64 // those up to this are read, or given up
+	Sent        uint64 // messages from the participant
+	// Pages are the page instances that sent messages with an id, the one that
+	// did so last at the end.
+	Pages []Page
+}
+
+// A Page is a page instance and the id of its last message: one that it sends
+// again, because the ack was lost, is recognised. Its JSON is the form in which
+// every implementation stores it.
+type Page struct {
+	ID   string `json:"page"`
+	Sent uint64 `json:"sent"`
+}
+
+// A Message is on its way to a participant.
+type Message struct {
+	To   string
+	Seq  uint64 // counts the messages to To
+	From string
+	// Key, if not empty, says that this message replaces the one of the same
+	// sender and key that is still stored for To.
+	Key  string
+	Data protocol.Raw
+}
+
 // A Batch is what one Put stores.
 type Batch struct {
 	// Sessions replace earlier versions. If two name the same participant the
 	// later one wins.
 	Sessions []Session
+	// Messages are added, in this order. One with the To and Seq of a stored one
+	// replaces it.
+	Messages []Message
+	// Mailboxes replace earlier versions, after the Messages: what a mailbox
+	// has received is no longer stored. If two name the same participant the
+	// later one wins.
+	Mailboxes []Mailbox
 	// Records are appended to the event log, in this order. Their ids are the
 	// store's to give.
 	Records []eventlog.Record
+}
+
+// Empty says whether there is nothing to store.
+func (b *Batch) Empty() bool {
+	return len(b.Sessions)+len(b.Messages)+len(b.Mailboxes)+len(b.Records) == 0
 }
 
 // A Store is safe for concurrent use. What Put was given comes back, except
@@ -75,7 +121,7 @@ type Batch struct {
 //   - times come back in UTC, times and durations with millisecond precision;
 //   - bytes that are not UTF-8 come back as U+FFFD, so that one participant
 //     cannot make the data file unreadable for R or pandas;
-//   - empty loads and JSON values come back as nil;
+//   - empty loads, pages and JSON values come back as nil, a message's data as null;
 //   - the texts of a record come back as eventlog.Clean makes them.
 type Store interface {
 	// Session returns the participant's session, or false. The error wraps
@@ -87,10 +133,14 @@ type Store interface {
 	// the others out; the error returned at the end then wraps ErrCorrupt once
 	// for each of them.
 	Seated(ctx context.Context, f func(Session) error) error
+	// Mailbox returns the participant's mailbox and the messages in it that are
+	// not received yet, in their order; the zero Mailbox, but for its name, if
+	// there is none. The error wraps ErrCorrupt if they cannot be read.
+	Mailbox(ctx context.Context, participant string) (Mailbox, []Message, error)
 	// Put stores all of the batch or nothing of it. When it returns nil the
 	// batch survives the death of the process; when it returns an error nothing
-	// was stored. Of sessions, a participant without a name, JSON that is not
-	// JSON, and counters above 1<<63 - 1 are refused. No record is refused.
+	// was stored. A participant without a name, JSON that is not JSON, and
+	// counters above 1<<63 - 1 are refused. No record is refused.
 	Put(ctx context.Context, b Batch) error
 	// Records returns the first records of the log whose id is greater than
 	// after, at most limit of them, in the order in which they were put. Ids

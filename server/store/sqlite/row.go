@@ -32,13 +32,9 @@ func encode(s *store.Session) ([]any, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, c := range []struct {
-		name string
-		n    uint64
-	}{{"epoch", s.Epoch}, {"seq", s.Seq}, {"version", s.Version}, {"sent", s.Sent}} {
-		if c.n > math.MaxInt64 {
-			return nil, fmt.Errorf("%s %d is out of range", c.name, c.n)
-		}
+	err = inRange(counter{"epoch", s.Epoch}, counter{"seq", s.Seq}, counter{"version", s.Version}, counter{"sent", s.Sent})
+	if err != nil {
+		return nil, err
 	}
 	if s.Participant == "" {
 		return nil, errors.New("no participant")
@@ -90,6 +86,21 @@ func decode(row *sql.Rows, before ...any) (store.Session, error) {
 		return store.Session{}, fmt.Errorf("participant %.128q: %w: %w", s.Participant, store.ErrCorrupt, err)
 	}
 	return s, nil
+}
+
+type counter struct {
+	name string
+	n    uint64
+}
+
+// inRange refuses what SQLite's integers cannot hold.
+func inRange(counters ...counter) error {
+	for _, c := range counters {
+		if c.n > math.MaxInt64 {
+			return fmt.Errorf("%s %d is out of range", c.name, c.n)
+		}
+	}
+	return nil
 }
 
 // text is s as UTF-8, or NULL when it is empty.

@@ -47,7 +47,40 @@ CREATE TABLE meta (
 INSERT INTO meta VALUES ('about', 'Sessions of an initgrace server. Every column is explained in the schema: SELECT sql FROM sqlite_master.');
 `,
 	eventlog.CreateTable(1) + `UPDATE meta SET value = 'Sessions and event log of an initgrace server. Every column is explained in the schema: SELECT sql FROM sqlite_master.' WHERE key = 'about';`,
+	`
+CREATE TABLE mailboxes (
+	-- One row for each participant who sent or was sent a message: how far messages have come.
+	participant TEXT NOT NULL PRIMARY KEY, -- as in sessions
+	posted      INTEGER NOT NULL, -- messages to the participant; they count from 1
+	received    INTEGER NOT NULL, -- those up to this number are read, or given up
+	sent        INTEGER NOT NULL, -- messages from the participant
+	pages       TEXT              -- JSON array: page instances that sent messages, each with page and sent, the id of its last one
+) WITHOUT ROWID;
+CREATE TABLE messages (
+	-- Messages that were sent and are not known to be received. The event log counts all of them.
+	receiver TEXT NOT NULL,    -- the participant to whom it goes
+	seq      INTEGER NOT NULL, -- counts the messages to the receiver
+	sender   TEXT NOT NULL,    -- the participant who sent it
+	latest   TEXT,             -- a later message of the same sender with the same key here replaces this one
+	data     TEXT NOT NULL,    -- JSON: what was sent
+	PRIMARY KEY (receiver, seq)
+) WITHOUT ROWID;
+CREATE UNIQUE INDEX messages_latest ON messages (receiver, sender, latest) WHERE latest IS NOT NULL;
+UPDATE meta SET value = 'Sessions, messages on their way and event log of an initgrace server. Every column is explained in the schema: SELECT sql FROM sqlite_master.' WHERE key = 'about';
+`,
 }
+
+// Messages on their way.
+const (
+	putMessage = `INSERT OR REPLACE INTO messages (receiver, seq, sender, latest, data) VALUES (?,?,?,?,?)`
+	putMailbox = `INSERT INTO mailboxes (participant, posted, received, sent, pages) VALUES (?,?,?,?,?)
+	ON CONFLICT (participant) DO UPDATE SET posted=excluded.posted, received=excluded.received, sent=excluded.sent, pages=excluded.pages`
+	trimMessages = `DELETE FROM messages WHERE receiver = ? AND seq <= ?`
+	// One statement reads one snapshot: a mailbox and what is in it.
+	selectMailbox = `SELECT b.posted, b.received, b.sent, b.pages, m.seq, m.sender, m.latest, m.data
+	FROM mailboxes b LEFT JOIN messages m ON m.receiver = b.participant AND m.seq > b.received
+	WHERE b.participant = ? ORDER BY m.seq`
+)
 
 const upsert = `INSERT INTO sessions (` + columns + `)
 VALUES (?,?,?,?,?, ?,?,?,?, ?,?,?,?,?, ?,?,?,?,?, ?,?,?,?, ?,?)

@@ -46,6 +46,8 @@ type Store struct {
 	session *sql.Stmt
 	seated  *sql.Stmt
 	records *sql.Stmt
+
+	putMessage, putMailbox, trim, mailbox *sql.Stmt
 }
 
 const (
@@ -98,21 +100,27 @@ func (s *Store) open(o *Options) error {
 		s.readers.SetMaxOpenConns(readConnections)
 		s.readers.SetMaxIdleConns(readConnections)
 	}
-	if s.upsert, err = s.writer.PrepareContext(ctx, upsert); err != nil {
-		return err
+	for _, p := range []struct {
+		stmt  **sql.Stmt
+		db    *sql.DB
+		query string
+	}{
+		{&s.upsert, s.writer, upsert},
+		{&s.insert, s.writer, insert},
+		{&s.putMessage, s.writer, putMessage},
+		{&s.putMailbox, s.writer, putMailbox},
+		{&s.trim, s.writer, trimMessages},
+		{&s.mailbox, s.readers, selectMailbox},
+		{&s.records, s.readers, selectRecords},
+		{&s.session, s.readers, `SELECT ` + columns + ` FROM sessions WHERE participant = ?`},
+		{&s.seated, s.readers, `SELECT rowid, ` + columns + ` FROM sessions
+			WHERE rowid > ? AND presence <> 'gone' ORDER BY rowid LIMIT ?`},
+	} {
+		if *p.stmt, err = p.db.PrepareContext(ctx, p.query); err != nil {
+			return err
+		}
 	}
-	if s.insert, err = s.writer.PrepareContext(ctx, insert); err != nil {
-		return err
-	}
-	if s.records, err = s.readers.PrepareContext(ctx, selectRecords); err != nil {
-		return err
-	}
-	if s.session, err = s.readers.PrepareContext(ctx, `SELECT `+columns+` FROM sessions WHERE participant = ?`); err != nil {
-		return err
-	}
-	s.seated, err = s.readers.PrepareContext(ctx, `SELECT rowid, `+columns+` FROM sessions
-		WHERE rowid > ? AND presence <> 'gone' ORDER BY rowid LIMIT ?`)
-	return err
+	return nil
 }
 
 // connect makes a pool; connections open when they are needed.
@@ -215,7 +223,7 @@ func (s *Store) seatedPage(ctx context.Context, after int64) (page []store.Sessi
 // Put implements store.Store. Once it has the writer's connection it is not
 // interrupted, so that its outcome is never in doubt.
 func (s *Store) Put(ctx context.Context, b store.Batch) error {
-	if len(b.Sessions)+len(b.Records) == 0 {
+	if b.Empty() {
 		return ctx.Err()
 	}
 	sessions := make([][]any, len(b.Sessions))
@@ -225,12 +233,19 @@ func (s *Store) Put(ctx context.Context, b store.Batch) error {
 			return s.fail("put", fmt.Errorf("participant %.128q: %w", b.Sessions[i].Participant, err))
 		}
 	}
+	mail, err := encodeMail(&b)
+	if err != nil {
+		return s.fail("put", err)
+	}
 	return s.fail("put", s.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		put := tx.StmtContext(ctx, s.upsert)
 		for _, a := range sessions {
 			if _, err := put.ExecContext(ctx, a...); err != nil {
 				return err
 			}
+		}
+		if err := mail.put(ctx, s, tx); err != nil {
+			return err
 		}
 		add, a := tx.StmtContext(ctx, s.insert), make([]any, len(eventlog.Events.Columns)-1)
 		for i := range b.Records {

@@ -98,7 +98,7 @@ func TestUnusablePath(t *testing.T) {
 		{pipe, "is not a regular file"},
 		{write("notes.txt", strings.Repeat("These are my notes. ", 300)), "is not an SQLite database"},
 		{write("short.txt", "hello"), "is not an SQLite database"},
-		{newer, "was written by a newer initgrace (schema 99, this one knows up to 2)"},
+		{newer, "was written by a newer initgrace (schema 99, this one knows up to 3)"},
 		{foreign, "belongs to another program"},
 		{foreignID, "belongs to another program"},
 	} {

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"initgrace/grace/protocol"
 	"initgrace/server/eventlog"
 	"initgrace/server/store"
 )
@@ -38,7 +39,7 @@ func crashWriter(s store.Store) {
 			epoch, err := crashEpoch(s, w)
 			for err == nil {
 				epoch++
-				if err = s.Put(context.Background(), store.Batch{Sessions: crashSessions(w, epoch), Records: crashRecords(w, epoch)}); err == nil {
+				if err = s.Put(context.Background(), crashEpochBatch(w, epoch)); err == nil {
 					acks.Lock()
 					fmt.Printf("ack %d %d\n", w, epoch)
 					acks.Unlock()
@@ -48,6 +49,16 @@ func crashWriter(s store.Store) {
 		})
 	}
 	writers.Wait()
+}
+
+// crashEpochBatch is all of a writer's epoch: one message more, too.
+func crashEpochBatch(writer int, epoch uint64) store.Batch {
+	to := fmt.Sprint("w", writer)
+	return store.Batch{
+		Sessions: crashSessions(writer, epoch), Records: crashRecords(writer, epoch),
+		Messages:  []store.Message{{To: to, Seq: epoch, From: "x", Data: protocol.Raw("1")}},
+		Mailboxes: []store.Mailbox{crashMailbox(to, epoch)},
+	}
 }
 
 // crashEpoch is how far a writer came. Its batch must be whole.
@@ -208,6 +219,9 @@ func (c *crash) check(t *testing.T, open Open) int {
 		}
 		reached[w] = epoch
 		if epoch > 0 {
+			if err := checkMail(s, fmt.Sprint("w", w), epoch); err != nil {
+				t.Error(err)
+			}
 			same(t, get(t, s, fmt.Sprintf("w%d-0", w)), stored(crashSessions(w, epoch)[0]))
 		}
 	}

@@ -64,6 +64,12 @@ func RunVolatile(t *testing.T, open Open) {
 		{"records: pages", testRecordPages},
 		{"records: with their sessions", testRecordsWithSessions},
 		{"records: several writers", testRecordWriters},
+		{"mail: every field", testMailFields},
+		{"mail: received", testMailTrim},
+		{"mail: latest", testMailLatest},
+		{"mail: put is atomic", testMailAtomic},
+		{"mail: snapshots", testMailSnapshots},
+		{"mail: cancelled and closed", testMailCancelled},
 		{"secret", testSecret},
 		{"big state", testBigState},
 		{"concurrency", testConcurrency},
@@ -540,7 +546,9 @@ func testReopen(t *testing.T, open Open) {
 			first = secret(t, s)
 			put(t, s, want, gone)
 			putRecords(t, s, fullRecord())
+			putMail(t, s, []store.Message{fullMessage("p", 3)}, fullMailbox("p"))
 		}
+		sameMail(t, s, fullMailbox("p"), fullMessage("p", 3))
 		if log := records(t, s); len(log) != 1 {
 			t.Errorf("%d records", len(log))
 		}

@@ -1,0 +1,124 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"initgrace/grace/protocol"
+	"initgrace/server/store"
+)
+
+// mail is a batch's messages and mailboxes as the arguments of their statements.
+type mail struct{ messages, mailboxes [][]any }
+
+func encodeMail(b *store.Batch) (mail, error) {
+	out := mail{make([][]any, len(b.Messages)), make([][]any, len(b.Mailboxes))}
+	for i := range b.Messages {
+		m := &b.Messages[i]
+		data, err := jsonText("data", m.Data)
+		if data == nil {
+			data = "null"
+		}
+		if m.To == "" || m.From == "" {
+			err = errors.New("a message without a sender or a receiver")
+		}
+		if err = errors.Join(err, inRange(counter{"seq", m.Seq})); err != nil {
+			return mail{}, fmt.Errorf("message %d to %.128q: %w", m.Seq, m.To, err)
+		}
+		out.messages[i] = []any{valid(m.To), int64(m.Seq), valid(m.From), text(m.Key), data}
+	}
+	for i := range b.Mailboxes {
+		m := &b.Mailboxes[i]
+		counters := []counter{{"posted", m.Posted}, {"received", m.Received}, {"sent", m.Sent}}
+		var pages any
+		var err error
+		if len(m.Pages) > 0 {
+			for _, p := range m.Pages {
+				counters = append(counters, counter{"page", p.Sent})
+			}
+			var encoded []byte
+			encoded, err = json.Marshal(m.Pages) // replaces what is not UTF-8
+			pages = string(encoded)
+		}
+		if m.Participant == "" {
+			err = errors.New("no participant")
+		}
+		if err = errors.Join(err, inRange(counters...)); err != nil {
+			return mail{}, fmt.Errorf("mailbox %.128q: %w", m.Participant, err)
+		}
+		out.mailboxes[i] = []any{valid(m.Participant), int64(m.Posted), int64(m.Received), int64(m.Sent), pages}
+	}
+	return out, nil
+}
+
+// put writes the messages, then the mailboxes, each of which takes away what it
+// has received.
+func (m mail) put(ctx context.Context, s *Store, tx *sql.Tx) error {
+	if len(m.messages) > 0 {
+		put := tx.StmtContext(ctx, s.putMessage)
+		for _, a := range m.messages {
+			if _, err := put.ExecContext(ctx, a...); err != nil {
+				return err
+			}
+		}
+	}
+	if len(m.mailboxes) == 0 {
+		return nil
+	}
+	put, trim := tx.StmtContext(ctx, s.putMailbox), tx.StmtContext(ctx, s.trim)
+	for _, a := range m.mailboxes {
+		if _, err := put.ExecContext(ctx, a...); err != nil {
+			return err
+		}
+		if _, err := trim.ExecContext(ctx, a[0], a[2]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Mailbox implements store.Store.
+func (s *Store) Mailbox(ctx context.Context, participant string) (store.Mailbox, []store.Message, error) {
+	box, messages, err := s.readMailbox(ctx, valid(participant))
+	if err != nil {
+		return store.Mailbox{}, nil, s.fail("mailbox", fmt.Errorf("participant %.128q: %w", participant, err))
+	}
+	return box, messages, nil
+}
+
+func (s *Store) readMailbox(ctx context.Context, participant string) (store.Mailbox, []store.Message, error) {
+	box := store.Mailbox{Participant: participant}
+	rows, err := s.mailbox.QueryContext(ctx, participant)
+	if err != nil {
+		return box, nil, err
+	}
+	defer rows.Close()
+	var messages []store.Message
+	for rows.Next() {
+		var pages, sender, key, data sql.NullString
+		var seq sql.NullInt64
+		if err := rows.Scan(&box.Posted, &box.Received, &box.Sent, &pages, &seq, &sender, &key, &data); err != nil {
+			return box, nil, fmt.Errorf("%w: %w", store.ErrCorrupt, err)
+		}
+		if pages.Valid && box.Pages == nil {
+			if err := json.Unmarshal([]byte(pages.String), &box.Pages); err != nil {
+				return box, nil, fmt.Errorf("%w: pages: %w", store.ErrCorrupt, err)
+			}
+		}
+		if !seq.Valid {
+			continue // no message
+		}
+		m := store.Message{To: participant, Seq: uint64(seq.Int64), From: sender.String, Key: key.String}
+		if err := parseJSON("data", data.String, &m.Data); err != nil {
+			return box, nil, fmt.Errorf("%w: message %d: %w", store.ErrCorrupt, m.Seq, err)
+		}
+		if m.Data == nil {
+			m.Data = protocol.Raw("null")
+		}
+		messages = append(messages, m)
+	}
+	return box, messages, rows.Err()
+}
