@@ -35,8 +35,13 @@ type loop struct {
 	journal journal
 
 	inbox chan task
-	quit  chan struct{} // closed: stop when the inbox is empty
-	done  chan struct{} // closed: everything is stored, nothing happens any more
+	quit  chan struct{} // closed: stop when the inbox is empty and everything is stored
+	done  chan struct{} // closed: nothing happens any more
+
+	// storing ends when a server that is closed gives its store up.
+	storing context.Context
+	giveUp  context.CancelFunc
+	lost    int // what the store did not take then; read it after done
 
 	// Decided and not handed to the committer yet.
 	dirty []*member
@@ -91,6 +96,10 @@ func (l *loop) run() {
 	defer timer.Stop()
 	busy, quit := false, l.quit
 	for {
+		if !busy && l.storing.Err() != nil {
+			l.lost = len(l.dirty) + len(l.journal.records)
+			return
+		}
 		if !busy && l.pending() > 0 {
 			l.commits <- l.take()
 			busy = true
@@ -230,7 +239,7 @@ func (l *loop) settleBatch(b batch) {
 func (l *loop) commit() {
 	for b := range l.commits {
 		if len(b.Sessions)+len(b.Records) > 0 {
-			ctx, cancel := context.WithTimeout(context.Background(), storeTimeout)
+			ctx, cancel := context.WithTimeout(l.storing, storeTimeout)
 			began := time.Now()
 			b.err = l.store.Put(ctx, b.Batch)
 			cancel()

@@ -112,7 +112,7 @@ func (l *loop) member(participant string) (*member, error) {
 	if m := l.members[participant]; m != nil {
 		return m, nil
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), storeTimeout)
+	ctx, cancel := context.WithTimeout(l.storing, storeTimeout)
 	defer cancel()
 	s, _, err := l.store.Session(ctx, participant)
 	if err != nil {

@@ -49,6 +49,7 @@ func New(cfg Config) (*Server, error) {
 		inbox: make(chan task, inboxSize), quit: make(chan struct{}), done: make(chan struct{}),
 		commits: make(chan batch), committed: make(chan batch, 1),
 	}
+	l.storing, l.giveUp = context.WithCancel(context.Background())
 	ctx, cancel := context.WithTimeout(context.Background(), storeTimeout)
 	defer cancel()
 	if l.secret, err = cfg.Store.Secret(ctx); err != nil {
@@ -97,10 +98,16 @@ func (s *Server) healthz(w http.ResponseWriter, r *http.Request) {
 // that they do not all come back in the same instant.
 const comeBack = 2 * time.Second
 
+// closeTimeout is how long Close may take, whatever its context says.
+const closeTimeout = 10 * time.Second
+
 // Close tells the participants to come back, stores what must be stored,
 // closes the sockets with a close frame and then the store. Nobody is away
-// because of it: after a restart everybody has the full hold.
+// because of it: after a restart everybody has the full hold. When ctx ends, or
+// after 10 s, a store that still fails is given up; the error says so.
 func (s *Server) Close(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, closeTimeout)
+	defer cancel()
 	var err error
 	s.close.Do(func() {
 		s.loop.post(func(l *loop, now time.Time) {
@@ -114,15 +121,28 @@ func (s *Server) Close(ctx context.Context) error {
 		})
 		s.loop.flush(ctx)
 		err = s.sock.Close(ctx)
-		close(s.loop.quit)
-		select {
-		case <-s.loop.done:
-		case <-ctx.Done():
-			err = errors.Join(err, fmt.Errorf("stopping: %w", ctx.Err()))
-		}
-		err = errors.Join(err, s.loop.store.Close())
+		err = errors.Join(err, s.loop.stop(ctx), s.loop.store.Close())
 	})
 	return err
+}
+
+// stop ends the loop when everything is stored, or when ctx ends.
+func (l *loop) stop(ctx context.Context) error {
+	close(l.quit)
+	select {
+	case <-l.done:
+	case <-ctx.Done():
+	}
+	l.giveUp() // what is under way at the store ends with it, and the loop then
+	select {
+	case <-l.done:
+	case <-time.After(time.Second):
+		return fmt.Errorf("stopping: %w", ctx.Err())
+	}
+	if l.lost > 0 {
+		return fmt.Errorf("stopping: %d sessions and events could not be stored", l.lost)
+	}
+	return nil
 }
 
 // flush waits until what was posted before has taken effect.

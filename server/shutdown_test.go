@@ -4,11 +4,14 @@ import (
 	"context"
 	"net/http"
 	"path/filepath"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/coder/websocket"
 
 	"initgrace/grace/protocol"
+	"initgrace/server/eventlog"
 	"initgrace/server/store/sqlite"
 )
 
@@ -58,6 +61,42 @@ func TestClose(t *testing.T) {
 		if who == "p" && (len(s.Loads) != 1 || s.Loads[0].ID != "l1") {
 			t.Errorf("the open load is stored as %+v", s.Loads)
 		}
+	}
+}
+
+// A store that fails for ever does not keep a server from ending: what it did
+// not take is counted, and nothing goes on in the background.
+func TestCloseWithABrokenStore(t *testing.T) {
+	t.Parallel()
+	db, err := sqlite.Open(filepath.Join(t.TempDir(), "study.db"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := start(t, Config{Store: db})
+	p, _ := r.connect(`{"participant":"p"}`)
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	p.refused(protocol.EventLoadStart, `{"id":"l1"}`, protocol.CodeStore)
+	r.srv.loop.post(func(l *loop, now time.Time) { // as much waits as may
+		for range maxPending + 1 {
+			l.record(now, eventlog.Record{Kind: eventlog.Connected})
+		}
+	})
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	began := time.Now()
+	err = r.srv.Close(ctx)
+	if err == nil || !strings.Contains(err.Error(), "could not be stored") {
+		t.Errorf("error %v", err)
+	}
+	if took := time.Since(began); took > closeTimeout {
+		t.Errorf("it took %v", took)
+	}
+	select {
+	case <-r.srv.loop.done:
+	default:
+		t.Error("the loop goes on")
 	}
 }
 
