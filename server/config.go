@@ -8,6 +8,7 @@ import (
 	"initgrace/grace"
 	"initgrace/server/socketio"
 	"initgrace/server/store"
+	"initgrace/server/study"
 )
 
 // Config configures a Server. The zero value serves the embedded demo study
@@ -15,6 +16,10 @@ import (
 type Config struct {
 	// Policy says how long each kind of silence is tolerated.
 	Policy grace.Policy
+	// Study says which experiments there are. It brings its own Policy and
+	// PageInterval, which must not be set besides it. Nil: no file, any
+	// experiment.
+	Study *study.Study
 	// PageInterval is how often the page is asked for a sign of life (the
 	// Engine.IO pingInterval). Default 2 s.
 	PageInterval time.Duration

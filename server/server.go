@@ -157,6 +157,12 @@ func (l *loop) flush(ctx context.Context) {
 }
 
 func (c Config) withDefaults() (Config, error) {
+	if c.Study != nil {
+		if c.Policy != (grace.Policy{}) || c.PageInterval != 0 {
+			return c, errors.New("Policy and PageInterval are given twice: in Config and by its Study")
+		}
+		c.Policy, c.PageInterval = c.Study.Policy, c.Study.PageInterval
+	}
 	if c.PageInterval == 0 {
 		c.PageInterval = 2 * time.Second
 	}

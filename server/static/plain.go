@@ -85,12 +85,16 @@ func (p *plain) redirectToFolder(w http.ResponseWriter, r *http.Request, name st
 }
 
 // secret reports what a study's folder may hold and nobody may download:
-// hidden files (.git, .env) and the database, if it was put there.
+// hidden files (.git, .env), the study file with its payment codes, copies of it
+// included, and the database, if it was put there.
 func secret(name string) bool {
 	for part := range strings.SplitSeq(name, "/") {
 		if strings.HasPrefix(part, ".") {
 			return true
 		}
+	}
+	if strings.HasPrefix(strings.ToLower(path.Base(name)), "initgrace.y") {
+		return true
 	}
 	ext := strings.ToLower(path.Ext(name))
 	return strings.HasPrefix(ext, ".db") || strings.HasPrefix(ext, ".sqlite")

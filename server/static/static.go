@@ -35,8 +35,8 @@ const (
 
 // Options configure a handler. Nil is fine: everything embedded.
 type Options struct {
-	// Site is served at /. Nil: the embedded demo study. Hidden files and
-	// databases in it are not served, folders are not listed.
+	// Site is served at /. Nil: the embedded demo study. Hidden files, the
+	// study file and databases in it are not served, folders are not listed.
 	Site fs.FS
 	// Pyodide is the unpacked npm package pyodide or a release of it. Nil: the
 	// embedded one.

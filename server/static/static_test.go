@@ -248,6 +248,8 @@ func TestRefusals(t *testing.T) {
 		"index.html":       {Data: []byte("mine")},
 		".env":             {Data: []byte("SECRET")},
 		".git/config":      {Data: []byte("SECRET")},
+		"initgrace.yaml":   {Data: []byte("SECRET")},
+		"Initgrace.yml~":   {Data: []byte("SECRET")},
 		"data/a.db":        {Data: []byte("SECRET")},
 		"data/a.db-wal":    {Data: []byte("SECRET")},
 		"data/a.sqlite3":   {Data: []byte("SECRET")},
@@ -258,7 +260,7 @@ func TestRefusals(t *testing.T) {
 	for _, path := range []string{
 		"/nothing", "/initgrace/", "/initgrace/nothing", "/initgrace/manifest.json", "/manifest.json",
 		"/pyodide/", "/pyodide/9.9.8/pyodide.mjs", "/pyodide/9.9.9/", "/pyodide/9.9.9/pyodide.mjs.br",
-		"/initgrace/loader.js.gz", "/.env", "/.git/config", "/data/a.db", "/data/a.db-wal", "/data/a.sqlite3",
+		"/initgrace/loader.js.gz", "/.env", "/.git/config", "/initgrace.yaml", "/Initgrace.yml~", "/data/a.db", "/data/a.db-wal", "/data/a.sqlite3",
 		"/data/", "/data", "/sub/..strange.js", "/index.html/", "/a%00b",
 	} {
 		r := ask(t, h, "GET", path, "Accept-Encoding", "br")

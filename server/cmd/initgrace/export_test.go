@@ -23,14 +23,14 @@ import (
 	"initgrace/server/store/sqlite"
 )
 
-// study is a running server with a database.
-type study struct {
+// lab is a running server with a database.
+type lab struct {
 	t   *testing.T
 	db  string
 	url string
 }
 
-func startStudy(t *testing.T) study {
+func startLab(t *testing.T) lab {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "study.db")
 	db, err := sqlite.Open(path, nil)
@@ -56,7 +56,7 @@ func startStudy(t *testing.T) study {
 		}
 		web.Close()
 	})
-	return study{t, path, web.URL}
+	return lab{t, path, web.URL}
 }
 
 // participant is a page that follows the protocol by hand.
@@ -67,7 +67,7 @@ type participant struct {
 	acks   chan string
 }
 
-func (s study) join(auth string) *participant {
+func (s lab) join(auth string) *participant {
 	s.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
@@ -172,7 +172,7 @@ func rows(t *testing.T, text string) []map[string]string {
 // TestExport is the way of the data: pages, a server, and what the researcher
 // gets, while the server runs and after it.
 func TestExport(t *testing.T) {
-	s := startStudy(t)
+	s := startLab(t)
 	anna := s.join(`{"participant":"anna","experiment":"grid","group":"g-1","page_id":"a"}`)
 	bert := s.join(`{"participant":"bert","experiment":"grid","group":"g-1","page_id":"b"}`)
 	s.join(`{"participant":"carl","experiment":"other"}`)

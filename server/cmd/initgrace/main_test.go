@@ -11,8 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"initgrace/grace"
-	"initgrace/server"
+	"initgrace/server/study"
 )
 
 func write(t *testing.T, name, text string) string {
@@ -46,12 +45,10 @@ func TestServeRefuses(t *testing.T) {
 		{[]string{"--site", empty}, "index.html"},
 		{[]string{"--pyodide", empty}, "(?i)pyodide"},
 		{[]string{"--origin", "nonsense"}, `origin "nonsense"`},
-		{[]string{"--config", "none.yaml"}, "--config: .*no such file"},
-		{[]string{"--config", write(t, "c.yaml", "policy:\n  load_cap: 3\n")}, `--config: .*\[2:13\] 3 is not a duration`},
-		{[]string{"--config", write(t, "c.yaml", "policy:\n  load_cap: -3s\n")}, `--config: .*\[2:13\] -3s must be positive`},
-		{[]string{"--config", write(t, "c.yaml", "policy:\n  loadcap: 3s\n")}, `(?s)--config: .*\[2:3\] unknown field "loadcap"`},
-		{[]string{"--config", write(t, "c.yaml", "policy:\n  silence_timeout: off\n")}, "policy: SilenceTimeout .* cannot be switched off"},
-		{[]string{"--config", write(t, "c.yaml", "policy:\n  probe_interval: 9s\n")}, "policy: ProbeInterval 9s must be shorter than SilenceTimeout 4s"},
+		{[]string{"--study", "none.yaml"}, "--study: .*no such file"},
+		{[]string{"--study", write(t, "c.yaml", "policy:\n  load_cap: 3\n")}, `--study: .*c.yaml:2:13: 3 is not a duration`},
+		{[]string{"--study", write(t, "c.yaml", "policy:\n  loadcap: 3s\n")}, `--study: .*c.yaml:2:3: unknown field "loadcap": did you mean load_cap`},
+		{[]string{"--site", filepath.Dir(write(t, study.FileName, "experiments:\n  a:\n    group: {size: 1}\n"))}, `--site: .*initgrace.yaml:3:19: size 1`},
 		{[]string{"--log-level", "loud"}, "log-level"},
 	} {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
@@ -68,15 +65,22 @@ func TestServeRefuses(t *testing.T) {
 	}
 }
 
-func TestConfigFile(t *testing.T) {
-	path := write(t, "c.yaml", "page_interval: 1s\npolicy:\n  probe_interval: off\n  load_cap: 2m\n  load_count: -1\n")
-	var cfg server.Config
-	if err := readConfig("--config", path, &cfg); err != nil {
-		t.Fatal(err)
+// The study file of a site is found, and is not given away.
+func TestStudyOfASite(t *testing.T) {
+	path := write(t, study.FileName, "page_interval: 1s\npolicy:\n  probe_interval: off\n")
+	s, err := readStudy("--study", "", filepath.Dir(path))
+	if err != nil || s == nil || s.PageInterval != time.Second || s.Policy.ProbeInterval != -1 {
+		t.Errorf("%+v, %v", s, err)
 	}
-	want := grace.Policy{ProbeInterval: -1, LoadCap: 2 * time.Minute, LoadCount: -1}
-	if cfg.PageInterval != time.Second || cfg.Policy != want {
-		t.Errorf("page interval %v, policy %+v", cfg.PageInterval, cfg.Policy)
+	if s, err := readStudy("--study", "", t.TempDir()); s != nil || err != nil {
+		t.Errorf("a site without one: %+v, %v", s, err)
+	}
+}
+
+func TestSchema(t *testing.T) {
+	var out bytes.Buffer
+	if err := run(t.Context(), []string{"schema"}, &out, new(bytes.Buffer)); err != nil || !bytes.Equal(out.Bytes(), study.Schema()) {
+		t.Errorf("%.200s, %v", out.String(), err)
 	}
 }
 

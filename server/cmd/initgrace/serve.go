@@ -21,7 +21,7 @@ type serve struct {
 	Site         string     `placeholder:"DIR" help:"Folder of the study's pages, served at / (default: the demo study)."`
 	Pyodide      string     `placeholder:"DIR" help:"Folder of the npm package pyodide (default: the embedded one)."`
 	DB           string     `name:"db" placeholder:"FILE" help:"SQLite file of the sessions (default: in memory, lost at exit)."`
-	Config       string     `placeholder:"FILE" help:"YAML file with the policy."`
+	Study        string     `aliases:"config" placeholder:"FILE" help:"Study file (default: initgrace.yaml in --site, if there is one)."`
 	AdminToken   string     `placeholder:"TOKEN" help:"Token of the administration pages (default: they are off)."`
 	LogLevel     slog.Level `default:"info" placeholder:"LEVEL" help:"debug, info, warn or error."`
 	Origin       []string   `placeholder:"ORIGIN" help:"Allowed Origin besides the server's own host, such as https://lab.example; * allows all. May be given several times."`
@@ -60,11 +60,11 @@ func (s serve) Run(ctx context.Context, c console) error {
 		Origins: s.Origin, TrustedProxies: s.TrustedProxy, Polling: s.Polling,
 		Limits: s.Limits.socketio(), Logger: log, AdminToken: s.AdminToken,
 	}
-	if err := readConfig("--config", s.Config, &cfg); err != nil {
-		return err
-	}
 	var err error
 	if cfg.Site, err = folder("--site", s.Site); err != nil {
+		return err
+	}
+	if cfg.Study, err = readStudy("--study", s.Study, s.Site); err != nil {
 		return err
 	}
 	if cfg.Pyodide, err = folder("--pyodide", s.Pyodide); err != nil {

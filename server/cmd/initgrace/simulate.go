@@ -8,7 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"initgrace/server"
 	sim "initgrace/server/simulate"
 )
 
@@ -18,18 +17,20 @@ type simulate struct {
 	Seed         uint64        `default:"1" placeholder:"N" help:"What happens to whom; the same seed gives the same script (1)."`
 	Duration     time.Duration `default:"4m" placeholder:"TIME" help:"Length of the experiment, in its own time; the deaths come after it (4m)."`
 	Scale        float64       `placeholder:"F" help:"How many times faster than real; the policy is divided by it. A server at --url must run with the policy that results (2, with --url 1)."`
-	Policy       string        `placeholder:"FILE" help:"YAML file with the policy, as for serve --config."`
+	Policy       string        `placeholder:"FILE" help:"YAML file with the policy, as for serve --study."`
 	JSON         bool          `name:"json" help:"Print the table as JSON."`
 }
 
 func (s simulate) Run(ctx context.Context, c console) error {
-	var cfg server.Config
-	if err := readConfig("--policy", s.Policy, &cfg); err != nil {
-		return err
-	}
 	o := sim.Options{
 		URL: s.URL, Participants: s.Participants, Seed: s.Seed, Duration: s.Duration, Scale: s.Scale,
-		Policy: cfg.Policy, PageInterval: cfg.PageInterval,
+	}
+	file, err := readStudy("--policy", s.Policy, "")
+	if err != nil {
+		return err
+	}
+	if file != nil {
+		o.Policy, o.PageInterval = file.Policy, file.PageInterval
 	}
 	if isTerminal(c.stderr) {
 		bar := &bar{w: c.stderr}
