@@ -7,14 +7,14 @@
 
 /** A task of its own for what follows. Unlike a timer it is not slowed down in a background tab. */
 export function nextTask() {
-  return new Promise((resolve) => {
-    const { port1, port2 } = new MessageChannel();
-    port1.onmessage = () => {
-      port1.close();
-      resolve();
-    };
-    port2.postMessage(null);
-  });
+	return new Promise((resolve) => {
+		const { port1, port2 } = new MessageChannel();
+		port1.onmessage = () => {
+			port1.close();
+			resolve();
+		};
+		port2.postMessage(null);
+	});
 }
 
 /**
@@ -33,62 +33,72 @@ export function nextTask() {
  * @param {AbortSignal} [how.signal] ends the start at the next pause: loadPyodide rejects with its reason
  */
 export function gently(options, { imports, stepMs = 10, onProgress, signal }) {
-  const create = options.createPyodideModule ?? createPyodideModule;
+	const create = options.createPyodideModule ?? createPyodideModule;
 
-  async function pause() {
-    await nextTask();
-    signal?.throwIfAborted();
-  }
+	async function pause() {
+		await nextTask();
+		signal?.throwIfAborted();
+	}
 
-  async function createInSteps(settings) {
-    const failed = pauseBetweenPhases(settings, pause);
-    const module = await Promise.race([create(settings), failed]);
-    const running = settings.exitCode === undefined && !settings.noInitialRun;
-    if (!running || !module.API?.rawRun) return module; // what then, loadPyodide knows
-    await pause();
-    let began = performance.now();
-    for (const [done, name] of imports.entries()) {
-      // An expression: an import statement would leave names in __main__. A
-      // failure here is left to Pyodide's own import, which reports it.
-      module.API.rawRun(`__import__(${JSON.stringify(name)})`);
-      if (performance.now() - began < stepMs) continue;
-      onProgress?.((done + 1) / imports.length);
-      await pause();
-      began = performance.now();
-    }
-    await pause();
-    module.API.rawRun("import _pyodide_core"); // Pyodide's own first statement
-    await pause();
-    return module;
-  }
+	async function createInSteps(settings) {
+		const failed = pauseBetweenPhases(settings, pause);
+		const module = await Promise.race([create(settings), failed]);
+		const running = settings.exitCode === undefined && !settings.noInitialRun;
+		if (!running || !module.API?.rawRun) return module; // what then, loadPyodide knows
+		await pause();
+		let began = performance.now();
+		for (const [done, name] of imports.entries()) {
+			// An expression: an import statement would leave names in __main__. A
+			// failure here is left to Pyodide's own import, which reports it.
+			module.API.rawRun(`__import__(${JSON.stringify(name)})`);
+			if (performance.now() - began < stepMs) continue;
+			onProgress?.((done + 1) / imports.length);
+			await pause();
+			began = performance.now();
+		}
+		await pause();
+		module.API.rawRun("import _pyodide_core"); // Pyodide's own first statement
+		await pause();
+		return module;
+	}
 
-  return { ...options, createPyodideModule: createInSteps };
+	return { ...options, createPyodideModule: createInSteps };
 }
 
+let failures = 0;
+
 async function createPyodideModule(settings) {
-  const script = await import(/* webpackIgnore: true */ settings.locateFile("pyodide.asm.mjs"));
-  await nextTask(); // compiling the script was a step of its own
-  return script.default(settings);
+	const url = settings.locateFile("pyodide.asm.mjs");
+	let script;
+	try {
+		// A failed import is remembered by its address.
+		script = await import(failures ? `${url}?retry=${failures}` : url);
+	} catch (error) {
+		failures++;
+		throw error;
+	}
+	await nextTask(); // compiling the script was a step of its own
+	return script.default(settings);
 }
 
 // Pauses before the instance is wired up and before the interpreter starts,
 // which otherwise follow in the same task. Returns a promise that rejects when
 // one of the two throws: Emscripten would then wait for ever.
 function pauseBetweenPhases(settings, pause) {
-  return new Promise((_, reject) => {
-    const { instantiateWasm } = settings;
-    if (instantiateWasm) {
-      settings.instantiateWasm = (imports, done) =>
-        instantiateWasm(imports, (instance, module) => {
-          pause().then(() => done(instance, module)).catch(reject);
-        });
-    }
-    settings.preRun = [
-      ...(settings.preRun ?? []),
-      (module) => {
-        module.addRunDependency("gentle");
-        pause().then(() => module.removeRunDependency("gentle")).catch(reject);
-      },
-    ];
-  });
+	return new Promise((_, reject) => {
+		const { instantiateWasm } = settings;
+		if (instantiateWasm) {
+			settings.instantiateWasm = (imports, done) =>
+				instantiateWasm(imports, (instance, module) => {
+					pause().then(() => done(instance, module)).catch(reject);
+				});
+		}
+		settings.preRun = [
+			...(settings.preRun ?? []),
+			(module) => {
+				module.addRunDependency("gentle");
+				pause().then(() => module.removeRunDependency("gentle")).catch(reject);
+			},
+		];
+	});
 }
