@@ -6,30 +6,16 @@
 //	const session = await connect({ participant: "p1" });
 //	const pyodide = await session.loadPyodide({ indexURL: "/pyodide/0.29.0/" });
 
+import { fault, report, text } from "./errors.js";
+import { loadPyodide } from "./pyodide/load.js";
+import { nextTask } from "./task.js";
+
 export const version = "0.1.0";
 
 const defaults = {
 	timeoutMs: 30_000, // of connect
 	callTimeoutMs: 30_000, // of one call
-	stallMs: 30_000, // of a download
-	packagesPhase: "packages",
-	initPhase: "init",
 };
-
-// Errors -----------------------------------------------------------------------
-
-function fault(code, message, cause) {
-	const err = new Error(message, cause === undefined ? undefined : { cause });
-	err.name = "InitgraceError";
-	err.code = code;
-	return err;
-}
-
-const text = (err) => (err instanceof Error ? err.message : String(err));
-
-// report makes an exception of the page's own visible without ending anything.
-const report = (err) =>
-	typeof reportError === "function" ? reportError(err) : setTimeout(() => { throw err; });
 
 // The Go program -----------------------------------------------------------------
 
@@ -374,14 +360,6 @@ class Pulse {
 	}
 }
 
-// nextTask lets the browser do what is due, also in the background.
-const nextTask = () =>
-	new Promise((resolve) => {
-		const { port1, port2 } = new MessageChannel();
-		port1.onmessage = () => { port1.close(); resolve(); };
-		port2.postMessage(null);
-	});
-
 const json = (value) => (value === undefined ? undefined : JSON.stringify(value));
 
 class Session {
@@ -437,161 +415,10 @@ class Session {
 	}
 
 	loadPyodide(options = {}) {
-		interpreter ??= startPyodide(this.#link, { ...defaults, ...options }).catch((err) => {
-			interpreter = undefined; // another try is another load
-			throw err;
-		});
-		return interpreter;
+		return loadPyodide(this.#link, options);
 	}
 
 	async close() {
 		if (!this.#link.ended) await this.#link.handle.close();
-	}
-}
-
-// Pyodide ------------------------------------------------------------------------
-
-let interpreter; // Promise of the one on this page
-let imports = 0;
-
-function startPyodide(link, o) {
-	if (!o.indexURL && !o.loadPyodide) return Promise.reject(fault("invalid_payload", "loadPyodide: indexURL is missing"));
-	const indexURL = o.indexURL && new URL(o.indexURL.replace(/\/?$/, "/"), globalThis.location?.href).href;
-	const packages = [o.packages ?? []].flat();
-	return link.lease({ ...o, id: "pyodide" }, async (progress) => {
-		const began = performance.now();
-		const next = (phase) => {
-			const left = o.expectedMs ? Math.max(1000, o.expectedMs - (performance.now() - began)) : 0;
-			return progress(phase, 0, left).catch(() => {}); // a lease that is over changes nothing here
-		};
-		const watch = new Watch(indexURL, o.stallMs, o.onProgress);
-		let pyodide;
-		try {
-			const load = o.loadPyodide ?? (await watch.race(importPyodide(indexURL))).loadPyodide;
-			pyodide = await watch.race(load({ ...o.options, ...(indexURL && { indexURL }) }));
-			if (packages.length) {
-				await next(o.packagesPhase);
-				await watch.race(install(pyodide, packages));
-			}
-		} catch (err) {
-			throw watch.explain(err);
-		} finally {
-			watch.stop();
-		}
-		if (o.init) {
-			await next(o.initPhase);
-			await o.init(pyodide);
-		}
-		return pyodide;
-	});
-}
-
-// A failed import is remembered by its address, so each try has another one.
-const importPyodide = (indexURL) => import(`${indexURL}pyodide.mjs${imports++ ? `?retry=${imports}` : ""}`);
-
-// install loads packages. Pyodide's own loadPackage resolves although some, or
-// all of them, could not be loaded.
-async function install(pyodide, packages) {
-	const canonical = (name) => name.toLowerCase().replace(/[-_.]+/g, "-");
-	const nameOf = (p) => canonical(/([^/]*)\.whl$/.exec(p)?.[1].split("-")[0] ?? p);
-	const complaints = [];
-	try {
-		await pyodide.loadPackage(packages, { errorCallback: (line) => complaints.push(line) });
-	} catch (err) { // a name that the lock file does not know
-		throw fault("package_failed", text(err), err);
-	}
-	const loaded = new Set(Object.keys(pyodide.loadedPackages).map(canonical));
-	const missing = packages.filter((p) => !loaded.has(nameOf(p)));
-	if (missing.length || complaints.some((c) => c.startsWith("The following error occurred"))) {
-		throw fault("package_failed", `not loaded: ${missing.join(", ") || "a dependency"}. ${complaints.join(" ")}`.trim());
-	}
-}
-
-// A Watch notices what loadPyodide does not: it never settles when the WASM can
-// not be instantiated, or when a download stands still. While it runs it stands
-// in for fetch and WebAssembly.instantiateStreaming, for what is below indexURL.
-class Watch {
-	constructor(indexURL, stallMs, onProgress) {
-		this.indexURL = indexURL ?? "";
-		this.onProgress = onProgress;
-		this.refused = []; // responses that are not 2xx
-		this.failed = new Promise((_, reject) => (this.fail = reject));
-		this.failed.catch(() => {});
-		this.#replace(globalThis, "fetch", (fetch) => (...args) => this.#fetch(fetch, args));
-		this.#replace(WebAssembly, "instantiateStreaming", (instantiate) => (source, ...rest) => {
-			const done = instantiate.call(WebAssembly, source, ...rest);
-			done.catch(async (err) => {
-				if (await this.#ours(source)) this.fail(err);
-			});
-			return done;
-		});
-		this.quiet = 0; // time without a byte, a block of the page not counted
-		this.timer = setInterval(() => {
-			this.quiet += 1000;
-			if (this.quiet >= stallMs) this.fail(fault("load_stalled", `nothing has been loaded for ${stallMs / 1000} s`));
-		}, 1000);
-	}
-
-	race(promise) {
-		this.quiet = 0;
-		return Promise.race([promise, this.failed]);
-	}
-
-	stop() {
-		clearInterval(this.timer);
-		for (const restore of this.restore.splice(0)) restore();
-	}
-
-	// explain adds what the browser's error leaves out.
-	explain(err) {
-		if (err?.name === "InitgraceError") return err;
-		const why = [text(err), ...this.refused].join("; ");
-		return fault("load_failed", `Pyodide could not be started: ${why}`, err);
-	}
-
-	restore = [];
-
-	#replace(object, name, wrap) {
-		const original = object[name];
-		if (!original) return;
-		const replacement = (object[name] = wrap(original));
-		this.restore.push(() => {
-			if (object[name] === replacement) object[name] = original;
-		});
-	}
-
-	async #ours(source) {
-		try {
-			return (await source).url.startsWith(this.indexURL);
-		} catch { // the download itself has failed, and with it whoever asked
-			return true;
-		}
-	}
-
-	async #fetch(fetch, args) {
-		const response = await fetch.apply(globalThis, args);
-		if (!response.url.startsWith(this.indexURL)) return response;
-		this.quiet = 0;
-		if (!response.ok) this.refused.push(`${response.url}: HTTP ${response.status}`);
-		return response.body ? this.#counted(response) : response;
-	}
-
-	// counted is the same response, its bytes counted on their way.
-	#counted(response) {
-		let bytes = 0;
-		const body = response.body.pipeThrough(new TransformStream({
-			transform: (chunk, out) => {
-				this.quiet = 0;
-				bytes += chunk.byteLength;
-				out.enqueue(chunk);
-				try {
-					this.onProgress?.({ url: response.url, bytes });
-				} catch (err) {
-					report(err);
-				}
-			},
-		}));
-		const { status, statusText, headers, url } = response;
-		return Object.defineProperty(new Response(body, { status, statusText, headers }), "url", { value: url });
 	}
 }

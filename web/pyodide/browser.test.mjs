@@ -12,7 +12,8 @@ test("a page under a strict policy lives on while Pyodide starts in steps", { ti
 	const library = await compiledLibrary();
 	const server = await serve({
 		"/": local("testing/page/"),
-		"/gentle.mjs": local("gentle.mjs"),
+		"/initgrace/": local("../"),
+		"/initgrace/pyodide/": local("./"),
 		"/pyodide/": pyodideDir,
 		"/startup.json": path.join(library.dir, "startup.json"),
 		"/compiled.zip": library.file,

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import path from "node:path";
 import { before, test } from "node:test";
-import { gently, nextTask } from "./gentle.mjs";
+import { nextTask } from "../task.js";
+import { gently } from "./gentle.js";
 import { behaviour, compiledLibrary, differences, loadPyodide, options } from "./testing/libraries.mjs";
 
 let library;

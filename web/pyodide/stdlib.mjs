@@ -6,7 +6,7 @@
 // from source; zipimport does so twice for each module. Written to --out:
 //
 //   python_stdlib_compiled.zip  every file of python_stdlib.zip, and byte code: for the option stdLibURL
-//   startup.json                what it was made from, and the imports of a start in order: for gentle.mjs
+//   startup.json                what it was made from, and the imports of a start in order: for gentle.js
 //
 // Same input, same bytes.
 
@@ -35,7 +35,7 @@ import pyodide.http
  * @property {string} plain SHA-256 of the python_stdlib.zip it was made from, in hex
  * @property {string} sha256 of the compiled library
  * @property {number} size of the compiled library, in bytes
- * @property {string[]} imports see gentle.mjs
+ * @property {string[]} imports see gentle.js
  */
 
 /**

@@ -76,8 +76,6 @@ type site struct {
 const root = "../../.."
 
 var files = map[string]string{
-	"/initgrace/beat.js":      root + "/web/beat.js",
-	"/initgrace/loader.js":    root + "/web/loader.js",
 	"/initgrace/wasm_exec.js": root + "/wasm_exec.js",
 	"/":                       "testdata/page.html",
 	"/elsewhere":              "testdata/page.html",
@@ -108,6 +106,8 @@ func (s *site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Content-Type", "text/javascript")
 		}
 		http.ServeFile(w, r, root+"/node_modules"+r.URL.Path)
+	case file == "" && strings.HasPrefix(r.URL.Path, "/initgrace/"):
+		http.ServeFile(w, r, root+"/web"+strings.TrimPrefix(r.URL.Path, "/initgrace"))
 	case file != "":
 		http.ServeFile(w, r, file)
 	default:

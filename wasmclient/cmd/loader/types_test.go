@@ -4,38 +4,46 @@ package main
 
 import (
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
 )
 
-// found is every first submatch in a file, sorted, once.
-func found(t *testing.T, file, pattern string) []string {
+// found is every first submatch in some files, sorted, once.
+func found(t *testing.T, glob, pattern string) []string {
 	t.Helper()
-	text, err := os.ReadFile(file)
+	files, err := filepath.Glob(glob)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var out []string
-	for _, m := range regexp.MustCompile(pattern).FindAllStringSubmatch(string(text), -1) {
-		out = append(out, m[1])
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range regexp.MustCompile(pattern).FindAllStringSubmatch(string(text), -1) {
+			out = append(out, m[1])
+		}
 	}
 	if len(out) == 0 {
-		t.Fatalf("nothing in %s is like %s", file, pattern)
+		t.Fatalf("nothing in %s is like %s", glob, pattern)
 	}
 	slices.Sort(out)
 	return slices.Compact(out)
 }
 
 // loader.d.ts knows exactly the codes that there are: the server's, the
-// client's and loader.js's own.
+// client's and the loader's own JavaScript's.
 func TestTypesKnowTheCodes(t *testing.T) {
 	documented := found(t, root+"/web/loader.d.ts", `\| "([a-z_]+)";? //`)
 	made := slices.Concat(
 		found(t, root+"/grace/protocol/codes.go", `Code += "([a-z_]+)"`),
 		found(t, root+"/wasmclient/codes.go", `protocol\.Code = "([a-z_]+)"`),
-		found(t, root+"/web/loader.js", `fault\("([a-z_]+)"`),
+		found(t, root+"/web/*.js", `fault\("([a-z_]+)"`),
+		found(t, root+"/web/pyodide/*.js", `fault\("([a-z_]+)"`),
 	)
 	slices.Sort(made)
 	if made = slices.Compact(made); !slices.Equal(made, documented) {

@@ -47,13 +47,13 @@ func run(args []string, stdout io.Writer) error {
 		"initgrace/loader.wasm":  *loader,
 		"initgrace/wasm_exec.js": "wasm_exec.js",
 	}
-	for _, pattern := range []string{"web/*.js", "web/*.d.ts"} { // its helpers and types
-		names, err := filepath.Glob(pattern)
+	for _, pattern := range []string{"*.js", "*.d.ts", "pyodide/*.js"} { // its other files and types
+		names, err := filepath.Glob(filepath.Join("web", pattern))
 		if err != nil {
 			return err
 		}
 		for _, name := range names {
-			files[path.Join("initgrace", filepath.Base(name))] = name
+			files[path.Join("initgrace", path.Dir(pattern), filepath.Base(name))] = name
 		}
 	}
 	for _, name := range pyodideFiles {

@@ -34,7 +34,8 @@ const { values: args } = parseArgs({
 const here = path.dirname(fileURLToPath(import.meta.url));
 const files = {
 	"/page/": path.join(here, "page"),
-	"/gentle.mjs": path.join(here, "../gentle.mjs"),
+	"/initgrace/": path.join(here, "../.."),
+	"/initgrace/pyodide/": path.join(here, ".."),
 	"/pyodide/": args.pyodide,
 	"/startup.json": path.join(args.built, "startup.json"),
 	"/library/snapshot.bin": path.join(args.built, "snapshot.bin"),

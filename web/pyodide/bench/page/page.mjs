@@ -1,4 +1,4 @@
-import { gently } from "/gentle.mjs";
+import { gently } from "/initgrace/pyodide/gentle.js";
 import { loadPyodide } from "/pyodide/pyodide.mjs";
 
 const tasks = [];

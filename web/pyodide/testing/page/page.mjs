@@ -1,4 +1,5 @@
-import { gently, nextTask } from "/gentle.mjs";
+import { gently } from "/initgrace/pyodide/gentle.js";
+import { nextTask } from "/initgrace/task.js";
 import { loadPyodide } from "/pyodide/pyodide.mjs";
 
 // Starts Pyodide in steps and says how many other tasks the page ran meanwhile, and that Python works.

@@ -5,17 +5,7 @@
 // here, one by one and with pauses, before Pyodide makes them: it then finds
 // every module there. What cannot be cut is the start of the interpreter.
 
-/** A task of its own for what follows. Unlike a timer it is not slowed down in a background tab. */
-export function nextTask() {
-	return new Promise((resolve) => {
-		const { port1, port2 } = new MessageChannel();
-		port1.onmessage = () => {
-			port1.close();
-			resolve();
-		};
-		port2.postMessage(null);
-	});
-}
+import { nextTask } from "../task.js";
 
 /**
  * Options for `loadPyodide`, made from the page's own: the same Pyodide, started in steps.

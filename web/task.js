@@ -1,0 +1,8 @@
+// nextTask lets the browser do what is due. Unlike a timer it is not slowed
+// down in a background tab.
+export const nextTask = () =>
+	new Promise((resolve) => {
+		const { port1, port2 } = new MessageChannel();
+		port1.onmessage = () => { port1.close(); resolve(); };
+		port2.postMessage(null);
+	});
