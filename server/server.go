@@ -136,7 +136,7 @@ func (l *loop) stop(ctx context.Context) error {
 	l.giveUp() // what is under way at the store ends with it, and the loop then
 	select {
 	case <-l.done:
-	case <-time.After(time.Second):
+	case <-time.After(2 * time.Second):
 		return fmt.Errorf("stopping: %w", ctx.Err())
 	}
 	if l.lost > 0 {

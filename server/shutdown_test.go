@@ -78,11 +78,14 @@ func TestCloseWithABrokenStore(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.refused(protocol.EventLoadStart, `{"id":"l1"}`, protocol.CodeStore)
+	full := make(chan struct{})
 	r.srv.loop.post(func(l *loop, now time.Time) { // as much waits as may
 		for range maxPending + 1 {
 			l.record(now, eventlog.Record{Kind: eventlog.Connected})
 		}
+		close(full)
 	})
+	<-full
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
 	began := time.Now()
