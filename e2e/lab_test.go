@@ -74,9 +74,13 @@ type Lab struct {
 	signal  chan struct{}  // closed at the next change
 }
 
-// newLab starts a server. set changes its configuration and may be nil.
+// newLab starts a server. set changes its configuration and may be nil. Tests
+// with labs run beside each other: most of them wait for most of their time.
 func newLab(t testing.TB, set func(*server.Config)) *Lab {
 	t.Helper()
+	if t, ok := t.(*testing.T); ok {
+		t.Parallel()
+	}
 	l := &Lab{t: t, Pages: "plain.html", log: &syncBuffer{}, read: make(map[string]int), signal: make(chan struct{})}
 	file, err := sqlite.Open(filepath.Join(t.TempDir(), "sessions.db"), nil)
 	if err != nil {

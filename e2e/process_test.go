@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/chromedp/chromedp"
@@ -14,10 +15,15 @@ import (
 // page here has of its own.
 const markers = 6
 
+// identifying lets one page have its markers at a time.
+var identifying sync.Mutex
+
 // identify finds the process in which the page runs. DevTools does not tell;
 // but each worker is a thread with a name.
 func (p *Page) identify() {
 	p.t.Helper()
+	identifying.Lock()
+	defer identifying.Unlock()
 	await[any](p, fmt.Sprintf(`(async () => {
 		window.markers = Array.from({ length: %d }, () => new Worker("idle-worker.js"));
 		await Promise.all(markers.map((w) => new Promise((ready) => { w.onmessage = ready })));
@@ -25,14 +31,7 @@ func (p *Page) identify() {
 	browser := chromedp.FromContext(browserCtx).Browser.Process().Pid
 	var found []int
 	for _, pid := range renderers(browser) {
-		names, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/comm", pid))
-		workers := 0
-		for _, name := range names {
-			if b, _ := os.ReadFile(name); strings.HasPrefix(string(b), "DedicatedWorker") {
-				workers++
-			}
-		}
-		if workers >= markers {
+		if workers(pid) >= markers {
 			found = append(found, pid)
 		}
 	}
@@ -41,6 +40,23 @@ func (p *Page) identify() {
 	}
 	p.pid = found[0]
 	await[any](p, "markers.forEach((w) => w.terminate())")
+	for deadline := time.Now().Add(patience); workers(p.pid) >= markers; time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			p.t.Fatalf("page %s: its markers do not end", p.name)
+		}
+	}
+}
+
+// workers is how many dedicated workers a renderer runs.
+func workers(pid int) int {
+	n := 0
+	names, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/comm", pid))
+	for _, name := range names {
+		if b, _ := os.ReadFile(name); strings.HasPrefix(string(b), "DedicatedWorker") {
+			n++
+		}
+	}
+	return n
 }
 
 // awaitBlocked waits until the page's main thread computes, without asking the
