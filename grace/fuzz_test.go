@@ -51,6 +51,21 @@ var policies = []grace.Policy{
 	{ProbeInterval: 300 * time.Millisecond, SilenceTimeout: second, BlockedAfter: 1, BlockedTimeout: 2 * second, LoadTimeout: second},
 }
 
+// longest has the longest time of each kind in policies.
+var longest = func() (l grace.Policy) {
+	for _, p := range policies {
+		p = p.WithDefaults()
+		l.SilenceTimeout = max(l.SilenceTimeout, p.SilenceTimeout)
+		l.BlockedTimeout = max(l.BlockedTimeout, p.BlockedTimeout)
+		l.LoadCap = max(l.LoadCap, p.LoadCap)
+		l.LoadBudget = max(l.LoadBudget, p.LoadBudget)
+		l.ReconnectTimeout = max(l.ReconnectTimeout, p.ReconnectTimeout)
+		l.LeaveTimeout = max(l.LeaveTimeout, p.LeaveTimeout)
+		l.PageTimeout = max(l.PageTimeout, p.PageTimeout)
+	}
+	return l
+}()
+
 var (
 	spans = []time.Duration{
 		0, 1, 300 * time.Millisecond, second - 1, second, 2 * second, 3 * second, 4 * second, 5 * second,
@@ -83,6 +98,7 @@ const (
 	moveComplete
 	moveRestart
 	moveEnd
+	movePolicy
 	moves
 )
 
@@ -108,6 +124,8 @@ func seeds() [][]byte {
 		story(0, a(moveAttach, 0, 4), a(moveStart, 0, 1), a(movePass, 0, 4), a(moveBeat, 0, 4), a(movePass, 0, 15), a(moveAttach, 1, 4), a(movePass, 0, 15)),
 		// Budget and restart.
 		story(1, a(moveAttach, 0, 0), a(moveStart, 0, 1), a(movePassPage, 0, 15), a(moveStart, 0, 2), a(moveRestart, 0, 4), a(moveAttach, 0, 0), a(moveStart, 0, 0)),
+		// Another policy during a load, while blocked, and while away.
+		story(0, a(moveAttach, 0, 0), a(moveStart, 0, 1), a(movePolicy, 0, 1), a(moveProgress, 4, 0xf1), a(moveComplete, 0, 1), a(movePassBrowser, 0, 7), a(movePolicy, 0, 4), a(moveClose, 0, 0), a(movePolicy, 0, 0), a(movePass, 0, 13)),
 		// A stall of the server's, and what comes first afterwards.
 		story(0, a(moveAttach, 0, 0), a(moveStall, 0, 14), a(moveBrowser, 0, 0), a(movePass, 0, 9)),
 	}
@@ -156,7 +174,7 @@ func play(t testing.TB, data []byte, story *strings.Builder) {
 	d := &duel{t: t, policy: p.WithDefaults(), tracker: grace.New(p), now: epochStart, story: story}
 	d.note("policy %+v", d.policy)
 	for i := range 2 + int(data[0]>>7) {
-		d.lives = append(d.lives, &life{policy: d.policy, id: string(rune('p' + i))})
+		d.lives = append(d.lives, &life{base: d.policy, policy: d.policy, id: string(rune('p' + i))})
 	}
 	d.probed, d.heard = make([]time.Time, len(d.lives)), make([]time.Time, len(d.lives))
 	for data = data[1:]; len(data) >= 3 && d.facts < maxFacts && !d.failed; data = data[3:] {
@@ -240,7 +258,28 @@ func (d *duel) move(what, how, arg int) {
 		d.restart(span)
 	case moveEnd:
 		d.end(who)
+	case movePolicy:
+		d.rule(who, policies[arg%len(policies)].WithDefaults())
 	}
+}
+
+// rule puts a participant under another policy. What is due is judged by the
+// old one first.
+func (d *duel) rule(who int, p grace.Policy) {
+	h := d.lives[who]
+	d.note("%s: policy %+v", h.id, p)
+	d.tracker.SetPolicy(d.now, h.id, p)
+	if len(h.facts) == 0 || p == h.policy {
+		d.expect(nil, nil)
+		return
+	}
+	d.facts += 2
+	d.stalled = true // what is due by the new one may have been due before
+	changes := h.add(fact{kind: look, at: d.now}).changes
+	if len(h.facts) > 0 {
+		changes = append(changes, h.add(fact{kind: switched, at: d.now, policy: p}).changes...)
+	}
+	d.expect(changes, nil)
 }
 
 // add tells an oracle a fact and expects what follows from it of the Tracker.
@@ -280,6 +319,9 @@ func (d *duel) attach(who, how, arg int) {
 	a := grace.Attachment{
 		Participant: h.id, Group: "g", PageID: pageIDs[arg&3%len(pageIDs)], CanProbe: arg>>2&1 == 0,
 		LastEpoch: h.epoch, LastSeq: h.seq,
+	}
+	if how>>6&1 == 1 {
+		a.Policy = &policies[arg>>4%len(policies)]
 	}
 	if arg>>3&1 == 1 {
 		a.Loads = []grace.LoadRequest{}
@@ -376,7 +418,7 @@ func (d *duel) lease(got, want grace.Lease) {
 	if got != want {
 		d.errorf("lease %+v, the oracle says %+v", got, want)
 	}
-	if got.Deadline.Sub(got.Start) > d.policy.LoadCap || !got.Deadline.After(d.now) || got.Cap.Sub(got.Start) != d.policy.LoadCap {
+	if got.Deadline.After(got.Cap) || !got.Deadline.After(d.now) || got.Cap.Sub(got.Start) > longest.LoadCap {
 		d.errorf("lease %+v is over the cap, or no lease", got)
 	}
 }
@@ -497,7 +539,7 @@ func (d *duel) silence(who int, h *life, changes []grace.Change) {
 	if h.onlyBeatsCount() {
 		heard = h.lastBeat()
 	}
-	at := heard.Add(d.policy.SilenceTimeout)
+	at := heard.Add(h.policy.SilenceTimeout)
 	for _, c := range changes {
 		if c.Participant == h.id && c.Reason == protocol.ReasonSilence && h.canProbe() {
 			if d.now.Before(at) || d.now.After(at) && !d.stalled {
@@ -553,8 +595,9 @@ func (d *duel) look() {
 		if want := l.spent(d.now); spent != want {
 			d.errorf("%s spent %v loading, the oracle says %v", h.id, spent, want)
 		}
-		if d.policy.LoadBudget > 0 && spent > d.policy.LoadBudget {
-			d.errorf("%s spent %v loading, the budget is %v", h.id, spent, d.policy.LoadBudget)
+		unlimited := slices.ContainsFunc(h.facts, func(f *fact) bool { return f.policy.LoadBudget < 0 })
+		if !unlimited && spent > longest.LoadBudget {
+			d.errorf("%s spent %v loading, the budget is %v", h.id, spent, longest.LoadBudget)
 		}
 	}
 	if d.tracker.Len() != seats {
@@ -569,7 +612,7 @@ func (d *duel) look() {
 // given up, within the longest of all deadlines.
 func (d *duel) outlive() {
 	d.facts = 0
-	d.pass(d.policy.LoadCap+d.policy.SilenceTimeout+d.policy.PageTimeout+d.policy.BlockedTimeout+d.policy.ReconnectTimeout+d.policy.LeaveTimeout, nil)
+	d.pass(longest.LoadCap+longest.SilenceTimeout+longest.PageTimeout+longest.BlockedTimeout+longest.ReconnectTimeout+longest.LeaveTimeout, nil)
 	if d.tracker.Len() != 0 && !d.failed && d.facts < maxFacts {
 		d.errorf("%d seats are still held", d.tracker.Len())
 	}

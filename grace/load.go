@@ -68,26 +68,32 @@ func (t *Tracker) grant(now time.Time, s *seat, r LoadRequest) (*load, error) {
 	switch {
 	case len(s.loads) >= MaxOpenLoads:
 		return nil, errLimit
-	case left <= 0, t.policy.LoadCount >= 0 && s.loadCount >= t.policy.LoadCount:
+	case left <= 0, s.policy.LoadCount >= 0 && s.loadCount >= s.policy.LoadCount:
 		return nil, errBudget
 	}
 	s.loadCount++
-	l := load{LoadRequest: r, start: now, deadline: now.Add(min(t.policy.lease(r.Expected), left))}
+	l := load{LoadRequest: r, start: now, deadline: now.Add(min(s.policy.lease(r.Expected), left))}
 	if r.ID == "" {
 		l.ID, l.anonymous = s.freshID(), true
 	}
 	return s.openLoad(l), nil
 }
 
+// capOf is how far the lease of a load can be extended. A promise of before the
+// policy became another one is kept.
+func (s *seat) capOf(l *load) time.Time {
+	return latest(l.start.Add(s.policy.LoadCap), l.deadline)
+}
+
 func (t *Tracker) budgetLeft(now time.Time, s *seat) time.Duration {
-	if t.policy.LoadBudget < 0 {
+	if s.policy.LoadBudget < 0 {
 		return off
 	}
 	used := s.loadTime
 	if len(s.loads) > 0 {
 		used += now.Sub(s.stretch)
 	}
-	return t.policy.LoadBudget - used
+	return s.policy.LoadBudget - used
 }
 
 // freshID is an id that the client has not used itself.

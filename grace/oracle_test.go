@@ -16,7 +16,8 @@ import (
 // each at its time. It is written from the design, not from the code, and it is
 // what the fuzzer holds the Tracker against.
 type life struct {
-	policy grace.Policy
+	base   grace.Policy // of a session that begins
+	policy grace.Policy // in force
 	id     string
 	facts  []*fact
 	epoch  uint64 // these two outlive the session
@@ -36,6 +37,7 @@ const (
 	start                // load events; they come from the page
 	progress             //
 	complete             //
+	switched             // another policy came into force
 	closed               // the socket closed
 	restart              // the process died, and another one took over
 	ended                // somebody ended the session
@@ -43,8 +45,9 @@ const (
 
 // fact is one thing that happened, and what was concluded from it.
 type fact struct {
-	at   time.Time
-	kind kind
+	at     time.Time
+	kind   kind
+	policy grace.Policy // in force from here on
 
 	attachment grace.Attachment // attach
 	silent     time.Duration    // beat
@@ -261,11 +264,11 @@ func (h *life) scan(facts []*fact) *ledger {
 				}
 			}
 			for _, r := range a.Loads {
-				h.grant(l, f.at, r)
+				h.grant(l, f, r)
 			}
 		case start:
-			if s := h.grant(l, f.at, f.load); s != nil {
-				l.lease = h.lease(s)
+			if s := h.grant(l, f, f.load); s != nil {
+				l.lease = f.lease(s)
 			}
 		case progress:
 			h.progress(l, f)
@@ -284,29 +287,33 @@ func about(r grace.LoadRequest, s *spell) bool {
 	return !s.over && (r.ID == s.ID || r.ID == "" && s.anonymous)
 }
 
-func (h *life) lease(s *spell) grace.Lease {
-	return grace.Lease{ID: s.ID, Start: s.began, Deadline: s.deadline, Cap: s.began.Add(h.policy.LoadCap)}
+func (f *fact) lease(s *spell) grace.Lease {
+	furthest := s.began.Add(f.policy.LoadCap)
+	if s.deadline.After(furthest) { // promised under another policy
+		furthest = s.deadline
+	}
+	return grace.Lease{ID: s.ID, Start: s.began, Deadline: s.deadline, Cap: furthest}
 }
 
 // length is how long a lease may be for an expectation, from now.
-func (h *life) length(l *ledger, now time.Time, expected time.Duration) time.Duration {
-	d := h.policy.LoadTimeout
-	if expected > h.policy.LoadCap {
-		expected = h.policy.LoadCap
+func (f *fact) length(l *ledger, expected time.Duration) time.Duration {
+	d := f.policy.LoadTimeout
+	if expected > f.policy.LoadCap {
+		expected = f.policy.LoadCap
 	}
 	if 2*expected > d {
 		d = 2 * expected
 	}
-	if d > h.policy.LoadCap {
-		d = h.policy.LoadCap
+	if d > f.policy.LoadCap {
+		d = f.policy.LoadCap
 	}
-	if left := h.policy.LoadBudget - l.spent(now); h.policy.LoadBudget > 0 && left < d {
+	if left := f.policy.LoadBudget - l.spent(f.at); f.policy.LoadBudget > 0 && left < d {
 		d = left
 	}
 	return d
 }
 
-func (h *life) grant(l *ledger, now time.Time, r grace.LoadRequest) *spell {
+func (h *life) grant(l *ledger, f *fact, r grace.LoadRequest) *spell {
 	for i := range l.spells {
 		if s := &l.spells[i]; about(r, s) {
 			return s
@@ -322,12 +329,12 @@ func (h *life) grant(l *ledger, now time.Time, r grace.LoadRequest) *spell {
 	case len(l.open()) >= grace.MaxOpenLoads:
 		l.refused = protocol.CodeLoadLimit
 		return nil
-	case h.policy.LoadBudget > 0 && l.spent(now) >= h.policy.LoadBudget,
-		h.policy.LoadCount >= 0 && len(l.spells) >= h.policy.LoadCount:
+	case f.policy.LoadBudget > 0 && l.spent(f.at) >= f.policy.LoadBudget,
+		f.policy.LoadCount >= 0 && len(l.spells) >= f.policy.LoadCount:
 		l.refused = protocol.CodeLoadBudget
 		return nil
 	}
-	s := spell{LoadRequest: r, began: now, deadline: now.Add(h.length(l, now, r.Expected)), anonymous: r.ID == ""}
+	s := spell{LoadRequest: r, began: f.at, deadline: f.at.Add(f.length(l, r.Expected)), anonymous: r.ID == ""}
 	for n := len(l.spells) + 1; s.ID == ""; n++ {
 		if id := "load-" + strconv.Itoa(n); !used(id) {
 			s.ID = id
@@ -365,8 +372,8 @@ func (h *life) progress(l *ledger, f *fact) {
 	}
 	if f.load.Expected > 0 {
 		s.Expected = f.at.Sub(s.began) + f.load.Expected
-		d := f.at.Add(h.length(l, f.at, f.load.Expected))
-		if limit := s.began.Add(h.policy.LoadCap); d.After(limit) {
+		d := f.at.Add(f.length(l, f.load.Expected))
+		if limit := s.began.Add(f.policy.LoadCap); d.After(limit) {
 			d = limit
 		}
 		if d.After(s.deadline) {
@@ -374,7 +381,7 @@ func (h *life) progress(l *ledger, f *fact) {
 		}
 	}
 	l.changed = *s != before
-	l.lease = h.lease(s)
+	l.lease = f.lease(s)
 }
 
 // pageEnds says whether a reason to be away tells that the page instance ended.
@@ -395,6 +402,15 @@ func (h *life) add(f fact) verdict {
 	}
 	var known, wasOpen = len(h.facts) > 0, h.connected()
 	samePage := false
+	switch {
+	case f.kind == switched:
+		h.policy = f.policy
+	case f.kind == attach && f.attachment.Policy != nil:
+		h.policy = f.attachment.Policy.WithDefaults()
+	case !known:
+		h.policy = h.base
+	}
+	f.policy = h.policy
 	silence := wasOpen && before.presence != protocol.Away && !f.at.Before(h.silentAt())
 	f.discounted = f.kind == browser && h.onlyBeatsCount()
 	if f.kind == attach {
@@ -456,6 +472,8 @@ func (h *life) add(f fact) verdict {
 		why = f.why
 	case restart:
 		why = protocol.ReasonRestart
+	case switched:
+		why = protocol.ReasonPolicy
 	}
 
 	// Away: what made it so, and whether the page is over.
@@ -526,7 +544,7 @@ func (h *life) add(f fact) verdict {
 		c.Phase, c.Expected = open[len(open)-1].Phase, open[len(open)-1].Expected
 	}
 	other := c.Phase != h.told.Phase || c.Expected != h.told.Expected || !c.Deadline.Equal(h.told.Deadline)
-	if c.From != c.To || c.To == protocol.Loading && other || c.To == protocol.Away && newlyOver {
+	if c.From != c.To || c.To == protocol.Loading && other || c.To == protocol.Away && newlyOver || f.kind == switched && c.To != protocol.Gone && other {
 		h.seq++
 		c.Seq = h.seq
 		h.told = c
@@ -550,10 +568,10 @@ func (h *life) hold() time.Time {
 	}
 	for _, f := range h.facts[first:] {
 		if f.pageOver {
-			return f.at.Add(h.policy.LeaveTimeout)
+			return f.at.Add(f.policy.LeaveTimeout)
 		}
 	}
-	at := h.facts[first].at.Add(h.policy.ReconnectTimeout)
+	at := h.facts[first].at.Add(h.facts[first].policy.ReconnectTimeout)
 	if d := leaseEnd(h.scan(h.facts[:first+1]).open()); d.After(at) {
 		at = d
 	}

@@ -32,6 +32,7 @@ import (
 //	stall D                  time passes, nobody looks
 //	advance                  deadlines are judged once
 //	next                     shows when Advance is due
+//	rule P LoadCap=20s …     another policy for one participant
 //	show P                   shows a snapshot
 //	probes on|off            shows probes, or not
 //	restart D                the process dies; another one restores after D
@@ -118,6 +119,14 @@ func (w *world) run(line string) error {
 			w.say("nothing is due")
 		}
 		return nil
+	case "rule":
+		p, err := parsePolicy(words[1:])
+		if err == nil {
+			err = p.Validate()
+		}
+		w.tracker.SetPolicy(w.now, words[0], p)
+		w.take()
+		return err
 	case "probes":
 		w.showing = words[0] == "on"
 		return nil

@@ -9,15 +9,17 @@ import (
 // seat is what the tracker knows of one participant.
 type seat struct {
 	id, group string
-	epoch     uint64 // counter of connections
-	seq       uint64 // counter of changes
-	page      string // page instance of the current connection
+	policy    *Policy // shared, not to be changed
+	epoch     uint64  // counter of connections
+	seq       uint64  // counter of changes
+	page      string  // page instance of the current connection
 
 	presence protocol.Presence
 	since    time.Time // of presence
 
 	attached bool // the current connection's socket is open
-	canProbe bool // the browser can be asked on it
+	asked    bool // the browser could be asked on it, if the policy wants that
+	canProbe bool // it can, and it does
 	hidden   bool // the page said that it is being left
 
 	heard     time.Time // last evidence of any kind
@@ -49,8 +51,9 @@ type details struct {
 }
 
 // connected resets what belongs to a connection.
-func (s *seat) connected(now time.Time, canProbe bool) {
-	s.attached, s.canProbe, s.hidden, s.away = true, canProbe, false, false
+func (s *seat) connected(now time.Time, asked bool) {
+	s.attached, s.asked, s.hidden, s.away = true, asked, false, false
+	s.canProbe = asked && s.policy.ProbeInterval > 0
 	s.heard, s.pageHeard = now, now
 	s.beatHeard, s.probed = time.Time{}, time.Time{}
 }
@@ -58,28 +61,28 @@ func (s *seat) connected(now time.Time, canProbe bool) {
 // hear records evidence of any kind. Silence of everything is not silence of
 // the page: after it the page gets its full time again, also when nobody looked
 // while it lasted: a late look must not be harsher than a punctual one.
-func (s *seat) hear(now time.Time, p *Policy) {
-	if s.away || !now.Before(s.silentAt(p)) {
+func (s *seat) hear(now time.Time) {
+	if s.away || !now.Before(s.silentAt()) {
 		s.pageHeard = now
 	}
 	s.away = false
 	s.heard = now
 }
 
-func (s *seat) hearPage(now time.Time, p *Policy) {
-	s.hear(now, p)
+func (s *seat) hearPage(now time.Time) {
+	s.hear(now)
 	s.pageHeard = now
 }
 
 // goAway starts the hold that goes with the reason. A lease that is open when
 // the network is lost holds the seat to the lease's deadline; the end of the
 // page instance ends that promise.
-func (s *seat) goAway(now time.Time, p *Policy, why protocol.Reason) {
+func (s *seat) goAway(now time.Time, why protocol.Reason) {
 	s.away, s.why = true, why
 	if pageEnded(why) {
-		s.hold = now.Add(p.LeaveTimeout)
+		s.hold = now.Add(s.policy.LeaveTimeout)
 	} else {
-		s.hold = latest(now.Add(p.ReconnectTimeout), s.leaseEnd())
+		s.hold = latest(now.Add(s.policy.ReconnectTimeout), s.leaseEnd())
 	}
 }
 
@@ -90,17 +93,17 @@ func pageEnded(why protocol.Reason) bool {
 
 // judge derives the presence from the facts. The reason is set if time alone
 // decided.
-func (s *seat) judge(now time.Time, p *Policy) (protocol.Presence, protocol.Reason) {
+func (s *seat) judge(now time.Time) (protocol.Presence, protocol.Reason) {
 	var why protocol.Reason
-	if !s.away && !now.Before(s.silentAt(p)) {
+	if !s.away && !now.Before(s.silentAt()) {
 		why = protocol.ReasonSilence
 		switch {
 		case s.hidden:
 			why = protocol.ReasonPageHide
-		case s.suspectProxy(p):
+		case s.suspectProxy():
 			why = protocol.ReasonProxy
 		}
-		s.goAway(now, p, why)
+		s.goAway(now, why)
 	}
 	switch {
 	case s.away && !now.Before(s.hold):
@@ -109,9 +112,9 @@ func (s *seat) judge(now time.Time, p *Policy) (protocol.Presence, protocol.Reas
 		return protocol.Away, why
 	case len(s.loads) > 0:
 		return protocol.Loading, ""
-	case s.onlyBrowser(p) && !now.Before(s.giveUp(p)):
+	case s.onlyBrowser() && !now.Before(s.giveUp()):
 		return protocol.Gone, protocol.ReasonBlockedTimeout
-	case s.onlyBrowser(p):
+	case s.onlyBrowser():
 		return protocol.Blocked, protocol.ReasonPageSilent
 	}
 	return protocol.Active, ""
@@ -119,40 +122,40 @@ func (s *seat) judge(now time.Time, p *Policy) (protocol.Presence, protocol.Reas
 
 // onlyBrowser says whether something else answered when the page had been
 // silent for BlockedAfter.
-func (s *seat) onlyBrowser(p *Policy) bool {
-	return s.heard.Sub(s.pageHeard) >= p.BlockedAfter
+func (s *seat) onlyBrowser() bool {
+	return s.heard.Sub(s.pageHeard) >= s.policy.BlockedAfter
 }
 
 // giveUp is when a block that nobody declared ends the seat. What a lease covered
 // was declared: behind one, the time counts from where the lease ran out.
-func (s *seat) giveUp(p *Policy) time.Time {
-	return latest(s.pageHeard, s.leased).Add(p.BlockedTimeout)
+func (s *seat) giveUp() time.Time {
+	return latest(s.pageHeard, s.leased).Add(s.policy.BlockedTimeout)
 }
 
 // followsBeats says whether a worker has been heard when the page had been
 // silent for a ProbeInterval, which is when workers begin to beat. From then on
 // they are believed, and pongs are not: those may be a proxy's, while a beat has
 // come all the way from the participant's machine.
-func (s *seat) followsBeats(p *Policy) bool {
-	return s.canProbe && s.beatHeard.Sub(s.pageHeard) >= p.ProbeInterval
+func (s *seat) followsBeats() bool {
+	return s.canProbe && s.beatHeard.Sub(s.pageHeard) >= s.policy.ProbeInterval
 }
 
 // suspectProxy says whether pongs went on when the beats had stopped.
-func (s *seat) suspectProxy(p *Policy) bool {
-	return s.followsBeats(p) && s.heard.Sub(s.beatHeard) >= p.SilenceTimeout/2
+func (s *seat) suspectProxy() bool {
+	return s.followsBeats() && s.heard.Sub(s.beatHeard) >= s.policy.SilenceTimeout/2
 }
 
 // silentAt is when the lack of any evidence makes the participant away. Where
 // the browser cannot be asked, silence during a lease proves nothing, unless a
 // beat was the last to be heard.
-func (s *seat) silentAt(p *Policy) time.Time {
-	if s.followsBeats(p) {
-		return s.beatHeard.Add(p.SilenceTimeout)
+func (s *seat) silentAt() time.Time {
+	if s.followsBeats() {
+		return s.beatHeard.Add(s.policy.SilenceTimeout)
 	}
 	if s.canProbe || !s.beatHeard.Before(s.pageHeard) {
-		return s.heard.Add(p.SilenceTimeout)
+		return s.heard.Add(s.policy.SilenceTimeout)
 	}
-	return latest(s.heard.Add(p.PageTimeout), s.leaseEnd())
+	return latest(s.heard.Add(s.policy.PageTimeout), s.leaseEnd())
 }
 
 func (s *seat) goneReason() protocol.Reason {
@@ -162,25 +165,25 @@ func (s *seat) goneReason() protocol.Reason {
 	return protocol.ReasonReconnectTimeout
 }
 
-func (s *seat) probeAt(p *Policy) time.Time {
-	return latest(s.heard, s.probed).Add(p.ProbeInterval)
+func (s *seat) probeAt() time.Time {
+	return latest(s.heard, s.probed).Add(s.policy.ProbeInterval)
 }
 
 // stateDeadline is when the current presence ends by itself.
-func (s *seat) stateDeadline(p *Policy) time.Time {
+func (s *seat) stateDeadline() time.Time {
 	switch s.presence {
 	case protocol.Away:
 		return s.hold
 	case protocol.Blocked:
-		return s.giveUp(p)
+		return s.giveUp()
 	case protocol.Loading:
 		return s.leaseEnd()
 	}
 	return time.Time{}
 }
 
-func (s *seat) details(p *Policy) details {
-	d := details{deadline: s.stateDeadline(p)}
+func (s *seat) details() details {
+	d := details{deadline: s.stateDeadline()}
 	if l := s.load(""); l != nil {
 		d.phase, d.expected = l.Phase, l.Expected
 	}
@@ -188,21 +191,21 @@ func (s *seat) details(p *Policy) details {
 }
 
 // next is when the seat must be looked at again.
-func (s *seat) next(p *Policy) time.Time {
+func (s *seat) next() time.Time {
 	var at time.Time
 	if s.away {
 		at = s.hold
 	} else {
-		at = s.silentAt(p)
+		at = s.silentAt()
 		for _, l := range s.loads {
 			at = earliest(at, l.deadline)
 		}
 		if s.presence == protocol.Blocked {
-			at = earliest(at, s.stateDeadline(p))
+			at = earliest(at, s.stateDeadline())
 		}
 	}
 	if s.attached && s.canProbe {
-		at = earliest(at, s.probeAt(p))
+		at = earliest(at, s.probeAt())
 	}
 	return at
 }

@@ -26,6 +26,7 @@ type Snapshot struct {
 	Ended       []string       // ids of the latest ended loads, oldest first
 	LoadCount   int
 	LoadTime    time.Duration // spent loading before the first of Loads began
+	Policy      *Policy       // nil: the tracker's
 }
 
 // SnapshotLoad is one open load of a Snapshot. Its lease has run out if
@@ -42,7 +43,7 @@ func (t *Tracker) Snapshot(now time.Time, participant string) (Snapshot, bool) {
 	if s == nil {
 		return Snapshot{}, false
 	}
-	d := s.details(&t.policy)
+	d := s.details()
 	snap := Snapshot{
 		Participant: s.id, Group: s.group, PageID: s.page, Epoch: s.epoch, Seq: s.seq,
 		Presence: s.presence, Since: s.since, Connected: s.attached,
@@ -51,6 +52,10 @@ func (t *Tracker) Snapshot(now time.Time, participant string) (Snapshot, bool) {
 	}
 	if s.away {
 		snap.Reason = s.why
+	}
+	if s.policy != &t.policy {
+		p := *s.policy
+		snap.Policy = &p
 	}
 	if len(s.loads) > 0 {
 		snap.LoadTime += s.loads[0].start.Sub(s.stretch)

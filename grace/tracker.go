@@ -102,6 +102,9 @@ type Attachment struct {
 	Group       string // replaces the earlier one unless empty
 	PageID      string // page instance; empty: unlike any other
 	CanProbe    bool   // the browser can be asked on this connection
+	// Policy is the participant's from now on. Nil: the same as before, and
+	// the tracker's for a new participant.
+	Policy *Policy
 	// Loads re-declares the loads still open on the page. Nil: the client
 	// does not say. Otherwise loads that are not listed have ended.
 	Loads []LoadRequest
@@ -121,8 +124,12 @@ type Attached struct {
 func (t *Tracker) Attach(now time.Time, a Attachment) Attached {
 	s, known := t.seats[a.Participant]
 	if !known {
-		s = &seat{id: a.Participant, epoch: a.LastEpoch, seq: a.LastSeq, index: -1}
+		s = &seat{id: a.Participant, policy: &t.policy, epoch: a.LastEpoch, seq: a.LastSeq, index: -1}
 		t.seats[s.id] = s
+	}
+	if a.Policy != nil {
+		p := a.Policy.WithDefaults()
+		s.policy = &p
 	}
 	res := Attached{Known: known}
 	if s.attached {
@@ -136,7 +143,7 @@ func (t *Tracker) Attach(now time.Time, a Attachment) Attached {
 	if a.Group != "" {
 		s.group = a.Group
 	}
-	s.connected(now, a.CanProbe && t.policy.ProbeInterval > 0)
+	s.connected(now, a.CanProbe)
 
 	reason := protocol.ReasonConnected
 	switch {
@@ -165,9 +172,13 @@ func (t *Tracker) Restore(now time.Time, snap Snapshot) {
 		return
 	}
 	s := &seat{
-		id: snap.Participant, group: snap.Group, page: snap.PageID,
+		id: snap.Participant, group: snap.Group, page: snap.PageID, policy: &t.policy,
 		epoch: snap.Epoch, seq: snap.Seq, presence: snap.Presence, since: now, index: -1,
 		ended: slices.Clone(snap.Ended), loadCount: snap.LoadCount, loadTime: snap.LoadTime,
+	}
+	if snap.Policy != nil {
+		p := snap.Policy.WithDefaults()
+		s.policy = &p
 	}
 	for _, l := range snap.Loads {
 		s.openLoad(load{
@@ -182,7 +193,7 @@ func (t *Tracker) Restore(now time.Time, snap Snapshot) {
 	if snap.Presence == protocol.Away && pageEnded(snap.Reason) {
 		why = snap.Reason
 	}
-	s.goAway(now, &t.policy, why)
+	s.goAway(now, why)
 	t.settle(now, s, protocol.ReasonRestart)
 }
 
@@ -194,11 +205,11 @@ func (t *Tracker) Heard(now time.Time, participant string, epoch uint64, e Evide
 	case s == nil:
 		return
 	case e == Page:
-		s.hearPage(now, &t.policy)
-	case s.followsBeats(&t.policy):
+		s.hearPage(now)
+	case s.followsBeats():
 		s.heard = now
 	default:
-		s.hear(now, &t.policy)
+		s.hear(now)
 	}
 	t.settle(now, s, protocol.ReasonEvidence)
 }
@@ -210,7 +221,7 @@ func (t *Tracker) Beat(now time.Time, participant string, epoch uint64, pageSile
 	if s == nil {
 		return
 	}
-	s.hear(now, &t.policy)
+	s.hear(now)
 	s.beatHeard = now
 	if at := now.Add(-max(pageSilent, 0)); at.After(s.pageHeard) {
 		s.pageHeard = at
@@ -222,7 +233,7 @@ func (t *Tracker) Beat(now time.Time, participant string, epoch uint64, pageSile
 // closes or falls silent, in whatever way, what follows is a LeaveTimeout.
 func (t *Tracker) PageHide(now time.Time, participant string, epoch uint64) {
 	if s := t.current(participant, epoch); s != nil {
-		s.hear(now, &t.policy)
+		s.hear(now)
 		s.hidden = true
 		t.settle(now, s, protocol.ReasonEvidence)
 	}
@@ -244,7 +255,7 @@ func (t *Tracker) Close(now time.Time, participant string, epoch uint64, why pro
 		return
 	}
 	before := s.seq
-	s.goAway(now, &t.policy, why)
+	s.goAway(now, why)
 	if t.settle(now, s, why); s.seq == before { // away as before, with another hold
 		t.report(now, s, s.presence, why)
 	}
@@ -267,7 +278,7 @@ func (t *Tracker) LoadStart(now time.Time, participant string, epoch uint64, r L
 	if s == nil {
 		return Lease{}, errReplaced
 	}
-	s.hearPage(now, &t.policy)
+	s.hearPage(now)
 	before, reason := s.loadCount, protocol.ReasonEvidence
 	l, err := t.grant(now, s, r)
 	if s.loadCount > before {
@@ -277,7 +288,7 @@ func (t *Tracker) LoadStart(now time.Time, participant string, epoch uint64, r L
 	if err != nil {
 		return Lease{}, err
 	}
-	return Lease{ID: l.ID, Start: l.start, Deadline: l.deadline, Cap: l.start.Add(t.policy.LoadCap)}, nil
+	return Lease{ID: l.ID, Start: l.start, Deadline: l.deadline, Cap: s.capOf(l)}, nil
 }
 
 // LoadProgress records that an open load reached another phase. An expected
@@ -287,7 +298,7 @@ func (t *Tracker) LoadProgress(now time.Time, participant string, epoch uint64, 
 	if s == nil {
 		return Lease{}, errReplaced
 	}
-	s.hearPage(now, &t.policy)
+	s.hearPage(now)
 	s.expireLoads(now)
 	l := s.load(r.ID)
 	if l == nil {
@@ -299,15 +310,15 @@ func (t *Tracker) LoadProgress(now time.Time, participant string, epoch uint64, 
 		l.Phase, reason = r.Phase, protocol.ReasonLoadProgress
 	}
 	if r.Expected > 0 {
-		limit := earliest(l.start.Add(t.policy.LoadCap), now.Add(t.budgetLeft(now, s)))
-		if d := earliest(now.Add(t.policy.lease(r.Expected)), limit); d.After(l.deadline) {
+		limit := earliest(l.start.Add(s.policy.LoadCap), now.Add(t.budgetLeft(now, s)))
+		if d := earliest(now.Add(s.policy.lease(r.Expected)), limit); d.After(l.deadline) {
 			l.deadline, reason = d, protocol.ReasonLoadProgress
 		}
 		if e := now.Sub(l.start) + r.Expected; e != l.Expected {
 			l.Expected, reason = e, protocol.ReasonLoadProgress
 		}
 	}
-	lease := Lease{ID: l.ID, Start: l.start, Deadline: l.deadline, Cap: l.start.Add(t.policy.LoadCap)}
+	lease := Lease{ID: l.ID, Start: l.start, Deadline: l.deadline, Cap: s.capOf(l)}
 	if reason == protocol.ReasonLoadProgress {
 		s.ranOut = false
 	}
@@ -322,7 +333,7 @@ func (t *Tracker) LoadEnd(now time.Time, participant string, epoch uint64, id st
 	if s == nil {
 		return EndedLoad{}, errReplaced
 	}
-	s.hearPage(now, &t.policy)
+	s.hearPage(now)
 	s.expireLoads(now)
 	l := s.load(id)
 	if l == nil {
@@ -346,6 +357,48 @@ func (t *Tracker) SetGroup(participant, group string) {
 	}
 }
 
+// SetPolicy puts a participant under another policy, which must be valid. What
+// was due by now is judged by the old one, and promises that were made under it
+// are kept: the deadline of an open lease, and the hold of who is away.
+func (t *Tracker) SetPolicy(now time.Time, participant string, p Policy) {
+	s := t.seats[participant]
+	if s == nil {
+		return
+	}
+	if p = p.WithDefaults(); p == *s.policy {
+		return
+	}
+	if t.settle(now, s, ""); t.seats[participant] == nil {
+		return
+	}
+	s.policy = &p
+	s.canProbe = s.asked && p.ProbeInterval > 0
+	before := s.seq
+	if t.settle(now, s, protocol.ReasonPolicy); t.seats[participant] == s && s.seq == before && s.details() != s.told {
+		t.report(now, s, s.presence, protocol.ReasonPolicy) // a blocked one has another deadline
+	}
+}
+
+// PolicyOf is the policy that a participant is under: the tracker's for who has
+// no seat.
+func (t *Tracker) PolicyOf(participant string) Policy {
+	if s := t.seats[participant]; s != nil {
+		return *s.policy
+	}
+	return t.policy
+}
+
+// Fresh says whether a participant can be counted on now: not away, and heard of
+// within the time in which the browser of somebody silent has been asked and has
+// answered. Where the browser cannot be asked, not away must do.
+func (t *Tracker) Fresh(now time.Time, participant string) bool {
+	s := t.seats[participant]
+	if s == nil || s.away || !s.attached {
+		return false
+	}
+	return !s.canProbe || now.Sub(s.heard) < s.policy.ProbeInterval+s.policy.SilenceTimeout/4
+}
+
 // Next is when Advance is due, if ever.
 func (t *Tracker) Next() (time.Time, bool) {
 	if len(t.due) == 0 {
@@ -358,7 +411,7 @@ func (t *Tracker) Next() (time.Time, bool) {
 func (t *Tracker) Advance(now time.Time) {
 	for len(t.due) > 0 && !t.due[0].deadline.After(now) {
 		s := t.due[0]
-		if s.attached && s.canProbe && !now.Before(s.probeAt(&t.policy)) {
+		if s.attached && s.canProbe && !now.Before(s.probeAt()) {
 			s.probed = now
 			t.probes = append(t.probes, Probe{s.id, s.epoch})
 		}
@@ -387,7 +440,7 @@ func (t *Tracker) current(participant string, epoch uint64) *seat {
 // only time has passed.
 func (t *Tracker) settle(now time.Time, s *seat, why protocol.Reason) {
 	s.expireLoads(now)
-	to, byTime := s.judge(now, &t.policy)
+	to, byTime := s.judge(now)
 	if byTime != "" {
 		why = byTime
 	}
@@ -399,10 +452,10 @@ func (t *Tracker) settle(now time.Time, s *seat, why protocol.Reason) {
 		t.end(now, s, why)
 		return
 	}
-	if to != s.presence || to == protocol.Loading && s.details(&t.policy) != s.told {
+	if to != s.presence || to == protocol.Loading && s.details() != s.told {
 		t.report(now, s, to, why)
 	}
-	s.deadline = s.next(&t.policy)
+	s.deadline = s.next()
 	if s.index < 0 {
 		heap.Push(&t.due, s)
 	} else {
@@ -427,7 +480,7 @@ func (t *Tracker) report(now time.Time, s *seat, to protocol.Presence, why proto
 		s.presence, s.since = to, now
 	}
 	s.seq++
-	s.told = s.details(&t.policy)
+	s.told = s.details()
 	t.changes = append(t.changes, Change{
 		Participant: s.id, Group: s.group, Epoch: s.epoch, Seq: s.seq, At: now,
 		From: from, To: to, Reason: why, Connected: s.attached,

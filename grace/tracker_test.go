@@ -168,3 +168,34 @@ func TestSimultaneousDeadlines(t *testing.T) {
 		t.Errorf("away in the order %v", got)
 	}
 }
+
+// Whoever is about to be found silent is not fresh any more, loading or not;
+// being asked again and again keeps one fresh.
+func TestFresh(t *testing.T) {
+	for _, c := range []struct {
+		story string
+		want  bool
+	}{
+		{"attach p probe", true},
+		{"attach p probe; runs p; freezes p; +2500ms", true},
+		{"attach p probe; runs p; load p; freezes p; +20s", true},
+		{"attach p probe; runs p; cut p; +1999999999ns", true},
+		{"attach p probe; runs p; cut p; +2s", false},
+		{"attach p probe; runs p; load p; cut p; +2s", false},
+		{"attach p probe; runs p; cut p; +5s", false},
+		{"attach p probe; close p transport_lost", false},
+		{"attach p; load p; +20s", true},
+		{"attach p; +17s", false},
+	} {
+		w := newWorld(grace.Policy{})
+		if err := w.script(c.story); err != nil {
+			t.Fatal(err)
+		}
+		if got := w.tracker.Fresh(w.now, "p"); got != c.want {
+			t.Errorf("%s: %v", c.story, got)
+		}
+	}
+	if grace.New(grace.Policy{}).Fresh(epochStart, "nobody") {
+		t.Error("nobody is fresh")
+	}
+}

@@ -66,6 +66,7 @@ const (
 	ReasonLoadFailed   Reason = "load_failed"   // completed with an error
 	ReasonLeaseExpired Reason = "lease_expired" // the lease ran out
 	ReasonPageSilent   Reason = "page_silent"   // blocked: only the browser answers
+	ReasonPolicy       Reason = "policy"        // another scene, where other times apply
 
 	// Into away.
 	ReasonSilence    Reason = "silence"        // no evidence of any kind
