@@ -53,6 +53,18 @@ const (
 	Gone Presence = "gone"
 )
 
+// Outcome is how the study ended for a participant.
+type Outcome string
+
+const (
+	// Completed: the page said that the study is finished.
+	Completed Outcome = "completed"
+	// PartnerGone: the seat of a partner was given up, and the group with it.
+	PartnerGone Outcome = "partner_gone"
+	// WaitTimeout: there was no group in time.
+	WaitTimeout Outcome = "wait_timeout"
+)
+
 // Hosts: where the loader's Go code runs, as told in Auth.Host.
 const (
 	// HostPage: on the page's main thread, so that an Engine.IO pong proves

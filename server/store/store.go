@@ -34,8 +34,52 @@ type Session struct {
 	Version     uint64 // of State; 0 when nothing was saved yet
 	Sent        uint64 // messages sent to the group
 	Totals      Totals
+	Part        Part
 	Created     time.Time
 	Updated     time.Time
+}
+
+// A Part is the participant's part in an experiment of the study file.
+type Part struct {
+	Condition string   // drawn once
+	Scenes    []string // in the order that was drawn with it
+	Waiting   *Waiting // nil: not in the wait room
+	Vacancy   *Vacancy // nil: nobody is missing in the group
+	Outcome   Outcome
+}
+
+// Waiting is a place in the wait room. Its JSON is the form in which every
+// implementation stores it.
+type Waiting struct {
+	Size  int       // of the group wanted
+	Turn  int64     // the lower, the sooner
+	Since time.Time // wall clock
+	Until time.Time // zero: for ever
+}
+
+// A Vacancy is what the group of a session waits for. Its JSON is the form in
+// which every implementation stores it.
+type Vacancy struct {
+	Action  string    // ask or replace
+	Size    int       // of the group when it is complete
+	Partner string    // who left
+	Until   time.Time // wall clock
+}
+
+// An Outcome is how the study ended for a participant. Kind is empty while it
+// has not; it is decided once.
+type Outcome struct {
+	Kind    protocol.Outcome
+	Code    string
+	Link    string
+	Partner string // whose seat was given up, if that is why
+	At      time.Time
+}
+
+// Assigned is how many participants were drawn into a condition.
+type Assigned struct {
+	Experiment, Condition string
+	Count                 int
 }
 
 // A Load is one open load: the server's promise that survives the server. Its
@@ -121,7 +165,7 @@ func (b *Batch) Empty() bool {
 //   - times come back in UTC, times and durations with millisecond precision;
 //   - bytes that are not UTF-8 come back as U+FFFD, so that one participant
 //     cannot make the data file unreadable for R or pandas;
-//   - empty loads, pages and JSON values come back as nil, a message's data as null;
+//   - empty loads, scenes, pages and JSON values come back as nil, a message's data as null;
 //   - the texts of a record come back as eventlog.Clean makes them.
 type Store interface {
 	// Session returns the participant's session, or false. The error wraps
@@ -133,6 +177,9 @@ type Store interface {
 	// the others out; the error returned at the end then wraps ErrCorrupt once
 	// for each of them.
 	Seated(ctx context.Context, f func(Session) error) error
+	// Assigned counts the sessions of each experiment and condition, of those
+	// that have a condition, in no particular order.
+	Assigned(ctx context.Context) ([]Assigned, error)
 	// Mailbox returns the participant's mailbox and the messages in it that are
 	// not received yet, in their order; the zero Mailbox, but for its name, if
 	// there is none. The error wraps ErrCorrupt if they cannot be read.

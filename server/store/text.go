@@ -64,3 +64,57 @@ func (l *Load) UnmarshalJSON(b []byte) error {
 	*l = Load{t.ID, t.Phase, time.Duration(t.ExpectedMS) * time.Millisecond, t.Anonymous, started, deadline}
 	return nil
 }
+
+// waitingText is a Waiting in JSON.
+type waitingText struct {
+	Size  int    `json:"size"`
+	Turn  int64  `json:"turn"`
+	Since string `json:"since"`
+	Until string `json:"until,omitempty"`
+}
+
+func (w Waiting) MarshalJSON() ([]byte, error) {
+	return json.Marshal(waitingText{w.Size, w.Turn, FormatTime(w.Since), FormatTime(w.Until)})
+}
+
+func (w *Waiting) UnmarshalJSON(b []byte) error {
+	var t waitingText
+	if err := json.Unmarshal(b, &t); err != nil {
+		return err
+	}
+	since, err := ParseTime(t.Since)
+	if err != nil {
+		return err
+	}
+	until, err := ParseTime(t.Until)
+	if err != nil {
+		return err
+	}
+	*w = Waiting{t.Size, t.Turn, since, until}
+	return nil
+}
+
+// vacancyText is a Vacancy in JSON.
+type vacancyText struct {
+	Action  string `json:"action"`
+	Size    int    `json:"size"`
+	Partner string `json:"partner"`
+	Until   string `json:"until"`
+}
+
+func (v Vacancy) MarshalJSON() ([]byte, error) {
+	return json.Marshal(vacancyText{v.Action, v.Size, v.Partner, FormatTime(v.Until)})
+}
+
+func (v *Vacancy) UnmarshalJSON(b []byte) error {
+	var t vacancyText
+	if err := json.Unmarshal(b, &t); err != nil {
+		return err
+	}
+	until, err := ParseTime(t.Until)
+	if err != nil {
+		return err
+	}
+	*v = Vacancy{t.Action, t.Size, t.Partner, until}
+	return nil
+}

@@ -39,7 +39,19 @@ func encode(s *store.Session) ([]any, error) {
 	if s.Participant == "" {
 		return nil, errors.New("no participant")
 	}
-	t := &s.Totals
+	t, part, out := &s.Totals, &s.Part, &s.Part.Outcome
+	scenes, err := jsonOf(part.Scenes, len(part.Scenes) > 0)
+	if err != nil {
+		return nil, err
+	}
+	waiting, err := jsonOf(part.Waiting, part.Waiting != nil)
+	if err != nil {
+		return nil, err
+	}
+	vacancy, err := jsonOf(part.Vacancy, part.Vacancy != nil)
+	if err != nil {
+		return nil, err
+	}
 	return []any{
 		valid(s.Participant), text(s.Experiment), text(s.Group), text(s.PageID), int64(s.Epoch),
 		valid(string(s.Presence)), text(string(s.Reason)), text(store.FormatTime(s.Since)), int64(s.Seq),
@@ -47,6 +59,8 @@ func encode(s *store.Session) ([]any, error) {
 		int64(s.Sent), t.Connections, t.Drops, t.Loads, t.LoadFailures,
 		store.Milliseconds(t.LoadTime), store.Milliseconds(t.BlockedTime),
 		store.Milliseconds(t.AwayTime), store.Milliseconds(t.LongestBlock),
+		text(part.Condition), scenes, waiting, vacancy,
+		text(string(out.Kind)), text(out.Code), text(out.Link), text(out.Partner), text(store.FormatTime(out.At)),
 		text(store.FormatTime(s.Created)), text(store.FormatTime(s.Updated)),
 	}, nil
 }
@@ -59,21 +73,30 @@ func decode(row *sql.Rows, before ...any) (store.Session, error) {
 		since, loads, scene, stager, globals sql.NullString
 		created, updated                     sql.NullString
 		loading, blocked, away, longest      int64
+		condition, scenes, waiting, vacancy  sql.NullString
+		kind, code, link, partner, outcomeAt sql.NullString
 	)
-	t := &s.Totals
+	t, out := &s.Totals, &s.Part.Outcome
 	err := row.Scan(append(before,
 		&s.Participant, &experiment, &group, &page, &s.Epoch,
 		&s.Presence, &reason, &since, &s.Seq,
 		&loads, &scene, &stager, &globals, &s.Version,
 		&s.Sent, &t.Connections, &t.Drops, &t.Loads, &t.LoadFailures,
 		&loading, &blocked, &away, &longest,
+		&condition, &scenes, &waiting, &vacancy, &kind, &code, &link, &partner, &outcomeAt,
 		&created, &updated)...)
 	if err == nil {
 		s.Experiment, s.Group, s.PageID = experiment.String, group.String, page.String
 		s.Reason, s.State.SceneID = protocol.Reason(reason.String), scene.String
 		t.LoadTime, t.BlockedTime = milliseconds(loading), milliseconds(blocked)
 		t.AwayTime, t.LongestBlock = milliseconds(away), milliseconds(longest)
+		s.Part.Condition = condition.String
+		out.Kind, out.Code, out.Link, out.Partner = protocol.Outcome(kind.String), code.String, link.String, partner.String
 		err = cmp.Or(
+			parseOf("scenes", scenes.String, &s.Part.Scenes),
+			parseOf("waiting", waiting.String, &s.Part.Waiting),
+			parseOf("vacancy", vacancy.String, &s.Part.Vacancy),
+			parseTime("outcome_at", outcomeAt.String, &out.At),
 			parsePresence(s.Presence),
 			parseTime("presence_since", since.String, &s.Since),
 			parseTime("created_at", created.String, &s.Created),
@@ -118,6 +141,25 @@ func jsonText(name string, r protocol.Raw) (any, error) {
 		return nil, fmt.Errorf("%s is not JSON", name)
 	}
 	return text(string(r)), nil
+}
+
+// jsonOf is v as JSON text, or NULL.
+func jsonOf(v any, there bool) (any, error) {
+	if !there {
+		return nil, nil
+	}
+	b, err := json.Marshal(v) // replaces what is not UTF-8
+	return string(b), err
+}
+
+func parseOf(name, s string, v any) error {
+	if s == "" {
+		return nil
+	}
+	if err := json.Unmarshal([]byte(s), v); err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	return nil
 }
 
 func milliseconds(n int64) time.Duration { return time.Duration(n) * time.Millisecond }

@@ -68,7 +68,20 @@ CREATE TABLE messages (
 CREATE UNIQUE INDEX messages_latest ON messages (receiver, sender, latest) WHERE latest IS NOT NULL;
 UPDATE meta SET value = 'Sessions, messages on their way and event log of an initgrace server. Every column is explained in the schema: SELECT sql FROM sqlite_master.' WHERE key = 'about';
 `,
+	`
+ALTER TABLE sessions ADD COLUMN condition /* the experimental condition, drawn once */ TEXT;
+ALTER TABLE sessions ADD COLUMN scenes /* JSON array: the scenes in the order that was drawn */ TEXT;
+ALTER TABLE sessions ADD COLUMN waiting /* JSON: the place in the wait room; size (of the group wanted), turn (the lower, the sooner), since, until */ TEXT;
+ALTER TABLE sessions ADD COLUMN vacancy /* JSON: what the group waits for, since a member is gone; action, size, partner (who left), until */ TEXT;
+ALTER TABLE sessions ADD COLUMN outcome /* how the study ended: completed, partner_gone or wait_timeout */ TEXT;
+ALTER TABLE sessions ADD COLUMN outcome_code /* the payment code that was given */ TEXT;
+ALTER TABLE sessions ADD COLUMN outcome_link /* the payment link that was given */ TEXT;
+ALTER TABLE sessions ADD COLUMN outcome_partner /* whose leaving it was due to */ TEXT;
+ALTER TABLE sessions ADD COLUMN outcome_at /* time: of the outcome */ TEXT;
+`,
 }
+
+const selectAssigned = `SELECT coalesce(experiment, ''), condition, count(*) FROM sessions WHERE condition IS NOT NULL GROUP BY 1, 2`
 
 // Messages on their way.
 const (
@@ -83,7 +96,7 @@ const (
 )
 
 const upsert = `INSERT INTO sessions (` + columns + `)
-VALUES (?,?,?,?,?, ?,?,?,?, ?,?,?,?,?, ?,?,?,?,?, ?,?,?,?, ?,?)
+VALUES (?,?,?,?,?, ?,?,?,?, ?,?,?,?,?, ?,?,?,?,?, ?,?,?,?, ?,?,?,?, ?,?,?,?,?, ?,?)
 ON CONFLICT (participant) DO UPDATE SET
 	experiment=excluded.experiment, group_id=excluded.group_id, page_id=excluded.page_id, epoch=excluded.epoch,
 	presence=excluded.presence, presence_reason=excluded.presence_reason,
@@ -94,6 +107,9 @@ ON CONFLICT (participant) DO UPDATE SET
 	loads=excluded.loads, load_failures=excluded.load_failures,
 	load_ms=excluded.load_ms, blocked_ms=excluded.blocked_ms, away_ms=excluded.away_ms,
 	longest_block_ms=excluded.longest_block_ms,
+	condition=excluded.condition, scenes=excluded.scenes, waiting=excluded.waiting, vacancy=excluded.vacancy,
+	outcome=excluded.outcome, outcome_code=excluded.outcome_code, outcome_link=excluded.outcome_link,
+	outcome_partner=excluded.outcome_partner, outcome_at=excluded.outcome_at,
 	created_at=excluded.created_at, updated_at=excluded.updated_at`
 
 // columns are those of encode and decode, in their order.
@@ -102,4 +118,6 @@ const columns = `participant, experiment, group_id, page_id, epoch,
 	open_loads, scene_id, stager_state, globals, state_version,
 	messages_sent, connections, drops, loads, load_failures,
 	load_ms, blocked_ms, away_ms, longest_block_ms,
+	condition, scenes, waiting, vacancy,
+	outcome, outcome_code, outcome_link, outcome_partner, outcome_at,
 	created_at, updated_at`

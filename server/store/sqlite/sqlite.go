@@ -220,6 +220,23 @@ func (s *Store) seatedPage(ctx context.Context, after int64) (page []store.Sessi
 	return page, bad, last, rows.Err()
 }
 
+// Assigned implements store.Store.
+func (s *Store) Assigned(ctx context.Context) (all []store.Assigned, err error) {
+	rows, err := s.readers.QueryContext(ctx, selectAssigned)
+	if err != nil {
+		return nil, s.fail("assigned", err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var a store.Assigned
+		if err := rows.Scan(&a.Experiment, &a.Condition, &a.Count); err != nil {
+			return nil, s.fail("assigned", err)
+		}
+		all = append(all, a)
+	}
+	return all, s.fail("assigned", rows.Err())
+}
+
 // Put implements store.Store. Once it has the writer's connection it is not
 // interrupted, so that its outcome is never in doubt.
 func (s *Store) Put(ctx context.Context, b store.Batch) error {

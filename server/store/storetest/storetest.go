@@ -57,6 +57,7 @@ func RunVolatile(t *testing.T, open Open) {
 		{"twice in one put", testTwice},
 		{"results are copies", testCopies},
 		{"seated", testSeated},
+		{"assigned", testAssigned},
 		{"seated stops", testSeatedStops},
 		{"seated may use the store", testSeatedReentrant},
 		{"records: every field", testRecordFields},
@@ -108,6 +109,12 @@ func full(participant string) store.Session {
 			LoadTime: 61 * time.Second, BlockedTime: 123 * time.Millisecond,
 			AwayTime: 30 * time.Hour, LongestBlock: 35801 * time.Millisecond,
 		},
+		Part: store.Part{
+			Condition: "slow", Scenes: []string{"intro", "game <1>"},
+			Waiting: &store.Waiting{Size: 3, Turn: -7, Since: at, Until: at.Add(time.Minute)},
+			Vacancy: &store.Vacancy{Action: "ask", Size: 3, Partner: "p9", Until: at.Add(time.Hour)},
+			Outcome: store.Outcome{Kind: "partner_gone", Code: "C 1", Link: "https://pay.example/?a=1&b=<2>", Partner: "p9", At: at},
+		},
 		Created: at.Add(-time.Hour), Updated: at.Add(time.Second),
 	}
 }
@@ -123,6 +130,19 @@ func stored(s store.Session) store.Session {
 		l := &s.Loads[i]
 		l.StartedAt, l.DeadlineAt = l.StartedAt.UTC().Truncate(time.Millisecond), l.DeadlineAt.UTC().Truncate(time.Millisecond)
 	}
+	cut := func(t *time.Time) { *t = t.UTC().Truncate(time.Millisecond) }
+	if s.Part.Waiting != nil {
+		w := *s.Part.Waiting
+		cut(&w.Since)
+		cut(&w.Until)
+		s.Part.Waiting = &w
+	}
+	if s.Part.Vacancy != nil {
+		v := *s.Part.Vacancy
+		cut(&v.Until)
+		s.Part.Vacancy = &v
+	}
+	cut(&s.Part.Outcome.At)
 	return s
 }
 
@@ -153,6 +173,8 @@ func zeroField(v reflect.Value, path string) string {
 		}
 	case reflect.Slice:
 		return zeroField(v.Index(0), path+"[0]")
+	case reflect.Pointer:
+		return zeroField(v.Elem(), path)
 	}
 	return ""
 }
@@ -167,7 +189,7 @@ func testZero(t *testing.T, s store.Store) {
 	same(t, get(t, s, "p1"), want)
 	// Empty is nil.
 	put(t, s, store.Session{
-		Participant: "p1", Loads: []store.Load{},
+		Participant: "p1", Loads: []store.Load{}, Part: store.Part{Scenes: []string{}},
 		State: protocol.State{StagerState: protocol.Raw{}, Globals: protocol.Raw("null")},
 	})
 	want.State.Globals = protocol.Raw("null")
@@ -357,6 +379,35 @@ func testSeated(t *testing.T, s store.Store) {
 	}
 }
 
+// testAssigned: everybody counts who was ever drawn, gone or not.
+func testAssigned(t *testing.T, s store.Store) {
+	n := 0
+	draw := func(experiment, condition string, presence protocol.Presence, times int) {
+		for range times {
+			n++
+			put(t, s, store.Session{
+				Participant: fmt.Sprintf("p%d", n), Experiment: experiment, Presence: presence, Part: store.Part{Condition: condition},
+			})
+		}
+	}
+	draw("x", "a", protocol.Active, 3)
+	draw("x", "a", protocol.Gone, 2)
+	draw("x", "b", protocol.Gone, 1)
+	draw("y", "a", protocol.Away, 4)
+	draw("", "a", protocol.Away, 1)
+	draw("x", "", protocol.Active, 9)
+	got, err := s.Assigned(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	slices.SortFunc(got, func(a, b store.Assigned) int {
+		return strings.Compare(a.Experiment+a.Condition, b.Experiment+b.Condition)
+	})
+	if text := fmt.Sprint(got); text != "[{ a 1} {x a 5} {x b 1} {y a 4}]" {
+		t.Errorf("assigned %s", text)
+	}
+}
+
 func testSeatedStops(t *testing.T, s store.Store) {
 	put(t, s, full("a"), full("b"), full("c"))
 	stop, calls := errors.New("stop"), 0
@@ -525,8 +576,10 @@ func testClosed(t *testing.T, s store.Store) {
 	_, _, sessionErr := s.Session(t.Context(), "p")
 	_, secretErr := s.Secret(t.Context())
 	_, recordsErr := s.Records(t.Context(), 0, 10)
+	_, assignedErr := s.Assigned(t.Context())
 	for what, err := range map[string]error{
-		"put": s.Put(t.Context(), store.Batch{Sessions: []store.Session{full("p")}}), "session": sessionErr, "secret": secretErr, "records": recordsErr,
+		"assigned": assignedErr,
+		"put":      s.Put(t.Context(), store.Batch{Sessions: []store.Session{full("p")}}), "session": sessionErr, "secret": secretErr, "records": recordsErr,
 		"seated": s.Seated(t.Context(), func(store.Session) error { return nil }),
 	} {
 		if err == nil {
