@@ -12,7 +12,7 @@ JS = GOOS=js GOARCH=wasm
 JS_PACKAGES = ./grace/protocol/... ./wasmclient/...
 SUDO = $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: build run wasm web test lint unit wasm-test js-test e2e test-tools clean
+.PHONY: build run wasm size web test lint unit wasm-test js-test e2e test-tools clean
 
 build: web
 	CGO_ENABLED=0 $(GO) build $(GOFLAGS_RELEASE) -o bin/initgrace ./server/cmd/initgrace
@@ -20,9 +20,15 @@ build: web
 run: build
 	bin/initgrace serve --addr 127.0.0.1:8080 --db initgrace.db
 
-# The loader: Go, compiled for the browser.
+# The loader: Go, compiled for the browser. Web/internal/slim says what its
+# workspace is for; without inlining a twentieth less has to be downloaded.
 wasm:
-	$(JS) $(GO) build $(GOFLAGS_RELEASE) -o bin/loader.wasm ./wasmclient/cmd/loader
+	$(GO) run ./web/internal/slim -out bin/slim
+	GOWORK=$(CURDIR)/bin/slim/go.work $(JS) $(GO) build -gcflags=all=-l $(GOFLAGS_RELEASE) -o bin/loader.wasm ./wasmclient/cmd/loader
+
+# What a page has to download before it can connect, against its budget.
+size: wasm
+	$(GO) run ./web/internal/size
 
 # Everything that browsers download, compressed into web/dist for embedding.
 web: wasm node_modules/.package-lock.json
@@ -32,7 +38,7 @@ node_modules/.package-lock.json: package.json package-lock.json .npmrc
 	npm ci
 	touch $@
 
-test: test-tools lint build unit wasm-test js-test e2e
+test: test-tools lint build size unit wasm-test js-test e2e
 
 lint:
 	@unformatted=$$(gofmt -l *.go e2e grace server wasmclient web); \

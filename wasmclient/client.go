@@ -3,9 +3,7 @@ package wasmclient
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math/rand/v2"
-	"runtime/debug"
 	"sync"
 	"time"
 
@@ -276,8 +274,7 @@ func (c *Client) pause(ctx context.Context, cause error) error {
 	d := max(c.opts.Backoff.delay(attempt, rand.Float64()), time.Until(c.comeBack))
 	c.mu.Unlock()
 	note := Reconnecting{Attempt: attempt, DelayMS: d.Milliseconds(), Message: cause.Error()}
-	var refused *protocol.Error
-	if errors.As(cause, &refused) {
+	if refused, ok := errors.AsType[*protocol.Error](cause); ok {
 		note.Code = refused.Code
 	}
 	c.events.make(EventReconnecting, note)
@@ -322,7 +319,7 @@ func (c *Client) attempt(ctx context.Context) (*conn, error) {
 			c.melt()
 			ended, late = nil, after(lastLook)
 		case <-late:
-			err := fmt.Errorf("connected, but no session: %w", ctx.Err())
+			err := error(&because{errMute, ctx.Err()})
 			c.abandon(cn, err, protocol.CloseRetry)
 			return nil, err
 		}
@@ -389,9 +386,9 @@ type PanicError struct {
 	Stack []byte
 }
 
-func (e *PanicError) Error() string { return fmt.Sprint("panic: ", e.Value) }
+func (e *PanicError) Error() string { return "panic: " + printed(e.Value) }
 
 func panicError(value any) error {
-	p := &PanicError{value, debug.Stack()}
+	p := &PanicError{value, stack()}
 	return withCause(CodePanic, p.Error(), p)
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"initgrace/grace/protocol"
+	"initgrace/grace/protocol/codec"
 )
 
 // Version is the version of this client and of web/loader.js, which refuses to
@@ -37,9 +38,21 @@ type Reconnecting struct {
 	Message string        `json:"message"`
 }
 
+func (r Reconnecting) encode() []byte {
+	var w codec.Writer
+	w.Int("attempt", int64(r.Attempt))
+	w.Int("delay_ms", r.DelayMS)
+	if r.Code != "" {
+		w.Text("code", string(r.Code))
+	}
+	w.Text("message", r.Message)
+	return w.JSON()
+}
+
 // Why a connection ended, if the server gave no reason.
 var (
 	errLost   = errors.New("the connection was lost")
+	errMute   = errors.New("connected, but no session")
 	errHidden = errors.New("the page is being left")
 	errSilent = errors.New("the server has been silent for too long")
 )
@@ -54,8 +67,8 @@ var (
 // final says whether an error ends a session for good: trying again would be
 // refused again.
 func final(err error) bool {
-	var e *protocol.Error
-	if !errors.As(err, &e) {
+	e, ok := errors.AsType[*protocol.Error](err)
+	if !ok {
 		return false
 	}
 	switch e.Code {
@@ -80,10 +93,19 @@ func withCause(code protocol.Code, message string, cause error) error {
 	return &coded{protocol.NewError(code, message), cause}
 }
 
+// lost is the loss of a connection, with its cause. Like the other errors here
+// it does without fmt, which browsers would have to download.
+func lost(cause error) error { return &because{errLost, cause} }
+
+// because is an error and its cause; it is both to errors.Is and errors.As.
+type because struct{ what, cause error }
+
+func (e *because) Error() string   { return e.what.Error() + ": " + e.cause.Error() }
+func (e *because) Unwrap() []error { return []error{e.what, e.cause} }
+
 // AsError is err with a code, as it is told to pages.
 func AsError(err error) *protocol.Error {
-	var e *protocol.Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*protocol.Error](err); ok {
 		return e
 	}
 	return protocol.NewError(protocol.CodeInternal, err.Error())

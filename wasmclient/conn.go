@@ -2,14 +2,13 @@ package wasmclient
 
 import (
 	"context"
-	"encoding/json"
-	"fmt"
 	"sync"
 	"time"
 
 	"github.com/coder/websocket"
 
 	"initgrace/grace/protocol"
+	"initgrace/grace/protocol/codec"
 	"initgrace/grace/protocol/sio"
 )
 
@@ -145,7 +144,7 @@ func (c *conn) write() {
 			err := c.ws.Write(ctx, websocket.MessageText, frame)
 			cancel()
 			if err != nil {
-				c.fail(fmt.Errorf("%w: %w", errLost, err))
+				c.fail(lost(err))
 				return
 			}
 		}
@@ -161,7 +160,7 @@ func (c *conn) read(f func(frame []byte)) {
 	for {
 		typ, frame, err := c.ws.Read(c.reading)
 		if err != nil {
-			c.fail(fmt.Errorf("%w: %w", errLost, err))
+			c.fail(lost(err))
 			return
 		}
 		if typ != websocket.MessageText {
@@ -186,13 +185,21 @@ func (c *conn) lastHeard() time.Time {
 
 // opened takes the Engine.IO handshake.
 func (c *conn) opened(data []byte) error {
-	var h struct {
-		PingInterval int64 `json:"pingInterval"`
-		PingTimeout  int64 `json:"pingTimeout"`
-		MaxPayload   int   `json:"maxPayload"`
-	}
+	var interval, timeout int64
+	var maxPayload int
+	err := codec.Decode(data, codec.Object(func(name string) any {
+		switch name {
+		case "pingInterval":
+			return &interval
+		case "pingTimeout":
+			return &timeout
+		case "maxPayload":
+			return &maxPayload
+		}
+		return nil
+	}))
 	sane := func(ms int64) bool { return ms > 0 && ms <= (24*time.Hour).Milliseconds() }
-	if err := json.Unmarshal(data, &h); err != nil || !sane(h.PingInterval) || !sane(h.PingTimeout) {
+	if err != nil || !sane(interval) || !sane(timeout) {
 		return protocolError("a handshake without a pingInterval and a pingTimeout of at most a day")
 	}
 	c.mu.Lock()
@@ -200,9 +207,9 @@ func (c *conn) opened(data []byte) error {
 	if c.interval > 0 {
 		return protocolError("a second handshake")
 	}
-	c.interval = time.Duration(h.PingInterval) * time.Millisecond
-	c.timeout = time.Duration(h.PingTimeout) * time.Millisecond
-	c.maxPayload = h.MaxPayload
+	c.interval = time.Duration(interval) * time.Millisecond
+	c.timeout = time.Duration(timeout) * time.Millisecond
+	c.maxPayload = maxPayload
 	return nil
 }
 

@@ -334,7 +334,9 @@ func TestHeader(t *testing.T) {
 		seen <- r.Header.Get("X-Test")
 		s.ServeHTTP(w, r)
 	}))
-	c, err := Dial(t.Context(), srv, &Options{Participant: "p", Header: http.Header{"X-Test": {"yes"}}})
+	c, err := Dial(t.Context(), srv, &Options{
+		Participant: "p", DialWebSocket: dialer(&websocket.DialOptions{HTTPHeader: http.Header{"X-Test": {"yes"}}}),
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

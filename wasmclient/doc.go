@@ -30,6 +30,10 @@
 //
 // # In the browser
 //
+// What is emitted, and what an ack is read into, is a payload of package
+// protocol or JSON as a protocol.Raw: there is no encoding/json, and no fmt, in
+// what participants download (web/internal/size holds it to a budget).
+//
 // The browser offers no protocol pings, no read deadline and no way to drop a
 // connection without a close handshake. So a silent server is noticed by what
 // is heard, closing happens in the background and is bounded by the browser

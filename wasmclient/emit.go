@@ -2,12 +2,12 @@ package wasmclient
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"slices"
+	"strconv"
 
 	"initgrace/grace/protocol"
+	"initgrace/grace/protocol/codec"
 	"initgrace/grace/protocol/sio"
 )
 
@@ -29,8 +29,9 @@ type outcome struct {
 
 // Emit sends an event without asking for an ack. While there is no connection
 // it waits in the queue; a *protocol.Error of code CodeQueueFull says that the
-// queue, or what waits to be written, is full. Payload is marshalled by
-// encoding/json; protocol.Raw passes JSON through. A nil payload is none.
+// queue, or what waits to be written, is full. Payload is one of package
+// protocol, or JSON as a protocol.Raw, or, natively, whatever encoding/json can
+// marshal. A nil payload is none.
 func (c *Client) Emit(ctx context.Context, event string, payload any) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -95,22 +96,18 @@ func (o outcome) into(reply any) error {
 		return nil
 	}
 	if args[0][0] == '{' {
-		var refusal struct {
-			OK      *bool         `json:"ok"`
-			Code    protocol.Code `json:"code"`
-			Message string        `json:"message"`
-		}
-		if err := json.Unmarshal(args[0], &refusal); err == nil && refusal.OK != nil && !*refusal.OK {
+		refusal := protocol.Error{OK: true}
+		if err := codec.Decode(args[0], &refusal); err == nil && !refusal.OK {
 			if refusal.Code == "" {
 				refusal.Code = protocol.CodeInternal
 			}
-			return protocol.NewError(refusal.Code, refusal.Message)
+			return &refusal
 		}
 	}
 	if reply == nil {
 		return nil
 	}
-	if err := json.Unmarshal(args[0], reply); err != nil {
+	if err := decode(args[0], reply); err != nil {
 		return protocolError("an ack of another kind: " + err.Error())
 	}
 	return nil
@@ -156,7 +153,7 @@ func (c *Client) send(k *call) (keep bool, err error) {
 		}
 	}
 	if c.current != nil && !c.current.fits(len(k.frame)) {
-		return false, protocol.NewError(protocol.CodeTooLarge, fmt.Sprintf("%d bytes are more than the server takes", len(k.frame)))
+		return false, protocol.NewError(protocol.CodeTooLarge, strconv.Itoa(len(k.frame))+" bytes are more than the server takes")
 	}
 	if c.live == nil {
 		return true, nil
@@ -227,7 +224,7 @@ func encode(event string, payload any) ([]byte, error) {
 	if payload == nil {
 		return sio.AppendEvent(nil, event), nil
 	}
-	data, err := json.Marshal(payload)
+	data, err := marshal(payload)
 	if err != nil {
 		return nil, withCause(protocol.CodeInvalidPayload, err.Error(), err)
 	}

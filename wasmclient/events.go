@@ -1,7 +1,6 @@
 package wasmclient
 
 import (
-	"encoding/json"
 	"slices"
 	"sync"
 )
@@ -68,7 +67,7 @@ func (d *dispatcher) put(name string, data []byte) {
 
 // make puts an event of this package's own.
 func (d *dispatcher) make(name string, payload any) {
-	data, err := json.Marshal(payload)
+	data, err := marshal(payload)
 	if err != nil {
 		panic(err) // our own types
 	}

@@ -13,6 +13,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/coder/websocket"
+
 	"initgrace/grace/protocol"
 	"initgrace/wasmclient/internal/siotest"
 )
@@ -51,8 +53,16 @@ func dialTo(ctx context.Context, s *siotest.Server, o Options) (*Client, error) 
 	if o.Latency == 0 {
 		o.Latency = -1
 	}
-	o.HTTPClient = s.HTTPClient
+	o.DialWebSocket = dialer(&websocket.DialOptions{HTTPClient: s.HTTPClient})
 	return Dial(ctx, s.URL, &o)
+}
+
+// dialer opens WebSockets with options.
+func dialer(o *websocket.DialOptions) func(context.Context, string) (*websocket.Conn, error) {
+	return func(ctx context.Context, url string) (*websocket.Conn, error) {
+		ws, _, err := websocket.Dial(ctx, url, o)
+		return ws, err
+	}
 }
 
 // hasCode checks a coded error.

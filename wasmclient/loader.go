@@ -179,8 +179,8 @@ func (l *Loader) complete(r LoadResult, o LoadOptions, failure error) {
 // refused says whether the server itself has said no, so that no lease can come
 // of it later.
 func refused(err error) bool {
-	var e *protocol.Error
-	return errors.As(err, &e) && e.Code != protocol.CodeTimeout
+	e, ok := errors.AsType[*protocol.Error](err)
+	return ok && e.Code != protocol.CodeTimeout
 }
 
 // Progress tells the server, and through it the partners, that the load reached

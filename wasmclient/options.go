@@ -1,13 +1,13 @@
 package wasmclient
 
 import (
-	"fmt"
+	"context"
 	"math/rand/v2"
-	"net/http"
-	"net/url"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/coder/websocket"
 
 	"initgrace/grace/protocol"
 )
@@ -51,10 +51,9 @@ type Options struct {
 	// none.
 	Latency time.Duration
 
-	// Header and HTTPClient are used for the handshake. They have no effect in
-	// the browser.
-	Header     http.Header
-	HTTPClient *http.Client
+	// DialWebSocket opens the WebSocket. Default: websocket.Dial without
+	// options.
+	DialWebSocket func(ctx context.Context, url string) (*websocket.Conn, error)
 }
 
 // Backoff says how long to wait before the n-th attempt in a row: Min doubled
@@ -114,29 +113,37 @@ func randomID() string { return strconv.FormatUint(rand.Uint64(), 36) }
 // endpoint turns what a person wrote into the address of the WebSocket. A path
 // other than "/" is kept, for servers behind a prefix.
 func endpoint(raw string) (string, error) {
-	u, err := url.Parse(raw)
-	if err != nil {
-		return "", fmt.Errorf("wasmclient: %w", err)
+	wrong := func(what string) (string, error) {
+		return "", protocol.NewError(protocol.CodeInvalidPayload, "wasmclient: "+`"`+raw+`"`+" "+what)
 	}
-	switch u.Scheme {
+	raw, _, _ = strings.Cut(raw, "#")
+	scheme, rest, ok := strings.Cut(raw, "://")
+	if !ok || strings.ContainsFunc(raw, func(r rune) bool { return r <= ' ' || r == 0x7f }) {
+		return wrong("is not an address")
+	}
+	switch strings.ToLower(scheme) {
 	case "http", "ws":
-		u.Scheme = "ws"
+		scheme = "ws"
 	case "https", "wss":
-		u.Scheme = "wss"
+		scheme = "wss"
 	default:
-		return "", fmt.Errorf("wasmclient: %q is not an http, https, ws or wss address", raw)
+		return wrong("is not an http, https, ws or wss address")
 	}
-	if u.Host == "" {
-		return "", fmt.Errorf("wasmclient: %q has no host", raw)
+	rest, query, _ := strings.Cut(rest, "?")
+	host, path, _ := strings.Cut(rest, "/")
+	switch {
+	case host == "" || host[0] == ':':
+		return wrong("has no host")
+	case path == "":
+		path = "socket.io/"
+	case !strings.HasSuffix(path, "/"):
+		path += "/"
 	}
-	if u.Path == "" || u.Path == "/" {
-		u.Path = "/socket.io/"
-	} else if !strings.HasSuffix(u.Path, "/") {
-		u.Path += "/"
+	kept := []string{"EIO=4", "transport=websocket"}
+	for pair := range strings.SplitSeq(query, "&") {
+		if name, _, _ := strings.Cut(pair, "="); name != "" && name != "EIO" && name != "transport" {
+			kept = append(kept, pair)
+		}
 	}
-	q := u.Query()
-	q.Set("EIO", "4")
-	q.Set("transport", "websocket")
-	u.RawQuery, u.Fragment = q.Encode(), ""
-	return u.String(), nil
+	return scheme + "://" + host + "/" + path + "?" + strings.Join(kept, "&"), nil
 }

@@ -1,11 +1,11 @@
 package wasmclient
 
 import (
-	"encoding/json"
 	"errors"
 	"time"
 
 	"initgrace/grace/protocol"
+	"initgrace/grace/protocol/codec"
 	"initgrace/grace/protocol/sio"
 )
 
@@ -42,7 +42,7 @@ func (c *Client) hello() []byte {
 		Seq: c.lastSeq, Loads: append([]protocol.OpenLoad(nil), c.loads...),
 	}
 	c.mu.Unlock()
-	data, err := json.Marshal(auth)
+	data, err := codec.Encode(auth)
 	if err != nil {
 		panic(err) // strings and numbers
 	}
@@ -79,17 +79,24 @@ func (c *Client) packet(cn *conn, message []byte) {
 // refusal reads a connect_error. One that is not the project's own (from a
 // proxy, say) does not say that trying again is useless.
 func refusal(data []byte) error {
-	var e struct {
-		Message string          `json:"message"`
-		Data    *protocol.Error `json:"data"`
-	}
-	switch err := json.Unmarshal(data, &e); {
+	var message string
+	var told protocol.Error
+	err := codec.Decode(data, codec.Object(func(name string) any {
+		switch name {
+		case "message":
+			return &message
+		case "data":
+			return &told
+		}
+		return nil
+	}))
+	switch {
 	case err != nil:
 		return protocolError("a connect_error of another kind: " + err.Error())
-	case e.Data != nil && e.Data.Code != "":
-		return e.Data
+	case told.Code != "":
+		return &told
 	}
-	return errors.New("refused: " + e.Message)
+	return errors.New("refused: " + message)
 }
 
 // dismissed is what the end of the namespace means: to stay away, unless the
@@ -130,7 +137,7 @@ func (c *Client) event(cn *conn, name string, payload []byte) {
 // session takes the event that begins every connection.
 func (c *Client) session(cn *conn, payload []byte) {
 	var s protocol.Session
-	if err := json.Unmarshal(payload, &s); err != nil {
+	if err := codec.Decode(payload, &s); err != nil {
 		cn.fail(protocolError("a session of another kind: " + err.Error()))
 		return
 	}

@@ -10,7 +10,7 @@ import (
 
 // dial opens a WebSocket. A browser's attempt cannot be taken back, so one that
 // is not wanted any more is closed when it succeeds.
-func dial(ctx context.Context, url string, _ *Options) (*websocket.Conn, error) {
+func dial(ctx context.Context, url string, o *Options) (*websocket.Conn, error) {
 	type result struct {
 		ws  *websocket.Conn
 		err error
@@ -21,6 +21,10 @@ func dial(ctx context.Context, url string, _ *Options) (*websocket.Conn, error) 
 		defer func() { done <- r }()
 		defer jsx.Recover(func(err error) { r.err = err })
 		jsx.AboutToOpen()
+		if o.DialWebSocket != nil {
+			r.ws, r.err = o.DialWebSocket(context.Background(), url)
+			return
+		}
 		r.ws, _, r.err = websocket.Dial(context.Background(), url, nil)
 	}()
 	select {

@@ -9,7 +9,10 @@ import (
 )
 
 func dial(ctx context.Context, url string, o *Options) (*websocket.Conn, error) {
-	ws, _, err := websocket.Dial(ctx, url, &websocket.DialOptions{HTTPHeader: o.Header, HTTPClient: o.HTTPClient})
+	if o.DialWebSocket != nil {
+		return o.DialWebSocket(ctx, url)
+	}
+	ws, _, err := websocket.Dial(ctx, url, nil)
 	return ws, err
 }
 

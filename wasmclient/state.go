@@ -2,11 +2,11 @@ package wasmclient
 
 import (
 	"context"
-	"encoding/json"
 	"slices"
 	"time"
 
 	"initgrace/grace/protocol"
+	"initgrace/grace/protocol/codec"
 )
 
 // State is what a client knows about its session.
@@ -49,9 +49,7 @@ func (c *Client) note(name string, payload []byte) error {
 	case protocol.EventPresence:
 		read(payload, &c.state.Presence)
 	case protocol.EventMessage:
-		var m struct {
-			Seq uint64 `json:"seq"`
-		}
+		var m protocol.Message
 		if read(payload, &m) {
 			c.lastSeq = m.Seq
 		}
@@ -78,18 +76,16 @@ func (c *Client) note(name string, payload []byte) error {
 	case protocol.EventReplaced:
 		return errReplaced
 	case protocol.EventExpired:
-		var e struct {
-			Reason protocol.Reason `json:"reason"`
-		}
-		read(payload, &e)
-		return protocol.NewError(CodeExpired, "the participant's seat was given up: "+string(e.Reason))
+		var reason protocol.Reason
+		read(payload, only("reason", &reason))
+		return protocol.NewError(CodeExpired, "the participant's seat was given up: "+string(reason))
 	}
 	return nil
 }
 
 // read unmarshals what a server of this project sends. Another one's payload of
 // the same name is left to the handlers.
-func read(payload []byte, v any) bool { return json.Unmarshal(payload, v) == nil }
+func read(payload []byte, v any) bool { return codec.Decode(payload, v) == nil }
 
 // SaveState stores the study's own state in the session and returns its new
 // version. Calls take turns. A *protocol.Error of code CodeStaleVersion says

@@ -6,6 +6,8 @@ import (
 	"net"
 	"net/http"
 	"sync"
+
+	"github.com/coder/websocket"
 )
 
 // A browser is what one page's connections go through: not the page, which is
@@ -29,6 +31,12 @@ func newBrowser(proxy string, config *tls.Config) *browser {
 		DisableKeepAlives: true,
 	}}
 	return b
+}
+
+// open opens a WebSocket.
+func (b *browser) open(ctx context.Context, url string) (*websocket.Conn, error) {
+	ws, _, err := websocket.Dial(ctx, url, &websocket.DialOptions{HTTPClient: b.http})
+	return ws, err
 }
 
 // dial connects to the network, whatever the address.

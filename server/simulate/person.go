@@ -54,7 +54,7 @@ func newPerson(s *stage, id, group string) (*person, error) {
 func (p *person) open(ctx context.Context) error {
 	p.browser = newBrowser(p.network.Addr(), p.stage.tls)
 	page, err := wasmclient.Dial(ctx, p.stage.url, &wasmclient.Options{
-		Participant: p.id, Group: p.group, HTTPClient: p.browser.http,
+		Participant: p.id, Group: p.group, DialWebSocket: p.browser.open,
 		Handlers: map[string]func([]byte){
 			protocol.EventPartnerState: p.ear.state,
 			protocol.EventMessage:      p.ear.message,

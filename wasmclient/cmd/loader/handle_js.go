@@ -2,10 +2,10 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"time"
 
 	"initgrace/grace/protocol"
+	"initgrace/grace/protocol/codec"
 	"initgrace/wasmclient"
 	"initgrace/wasmclient/internal/jsx"
 )
@@ -51,14 +51,19 @@ func newHandle(c *wasmclient.Client) map[string]any {
 // state is what loader.js shows as a session's properties.
 func (h *handle) state([]jsx.Value) (any, error) {
 	s := h.c.State()
-	b, err := json.Marshal(struct {
-		protocol.Session
-		Presence  protocol.PartnerState `json:"presence"`
-		Connected bool                  `json:"connected"`
-		Latency   float64               `json:"latency_ms"`
-		Max       float64               `json:"max_latency_ms"`
-	}{s.Session, s.Presence, s.Connected, toMS(s.Latency), toMS(s.MaxLatency)})
-	return string(b), err
+	var w codec.Writer
+	if err := w.Fields(s.Session); err != nil {
+		return nil, err
+	}
+	presence, err := codec.Encode(s.Presence)
+	if err != nil {
+		return nil, err
+	}
+	w.Raw("presence", presence)
+	w.Bool("connected", s.Connected)
+	w.Float("latency_ms", toMS(s.Latency))
+	w.Float("max_latency_ms", toMS(s.MaxLatency))
+	return string(w.JSON()), nil
 }
 
 func toMS(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
@@ -82,7 +87,7 @@ func (h *handle) post(args []jsx.Value) (any, error) {
 // save(json, ms) resolves with the version.
 func (h *handle) save(args []jsx.Value) (any, error) {
 	var s protocol.State
-	if err := json.Unmarshal([]byte(args[0].String()), &s); err != nil {
+	if err := codec.Decode([]byte(args[0].String()), &s); err != nil {
 		return nil, protocol.NewError(protocol.CodeInvalidPayload, "state: "+err.Error())
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), ms(args[1].Float()))
@@ -108,11 +113,25 @@ func (h *handle) hide(args []jsx.Value) (any, error) {
 
 // loadOptions are wasmclient.LoadOptions in JSON.
 type loadOptions struct {
-	ID           string  `json:"id"`
-	Phase        string  `json:"phase"`
-	ExpectedMS   float64 `json:"expectedMs"`
-	AckTimeoutMS float64 `json:"ackTimeoutMs"`
-	RequireLease bool    `json:"requireLease"`
+	ID, Phase                string
+	ExpectedMS, AckTimeoutMS float64
+	RequireLease             bool
+}
+
+func (o *loadOptions) field(name string) any {
+	switch name {
+	case "id":
+		return &o.ID
+	case "phase":
+		return &o.Phase
+	case "expectedMs":
+		return &o.ExpectedMS
+	case "ackTimeoutMs":
+		return &o.AckTimeoutMS
+	case "requireLease":
+		return &o.RequireLease
+	}
+	return nil
 }
 
 // load(options, run) calls run(progress, protected) under a lease and resolves
@@ -120,7 +139,7 @@ type loadOptions struct {
 // returns a promise.
 func (h *handle) load(args []jsx.Value) (any, error) {
 	var o loadOptions
-	if err := json.Unmarshal([]byte(args[0].String()), &o); err != nil {
+	if err := codec.Decode([]byte(args[0].String()), codec.Object(o.field)); err != nil {
 		return nil, protocol.NewError(protocol.CodeInvalidPayload, "options: "+err.Error())
 	}
 	r, err := h.loader.Load(context.Background(), wasmclient.LoadOptions{
@@ -148,6 +167,5 @@ func (h *handle) load(args []jsx.Value) (any, error) {
 	if r.Unprotected != nil {
 		out.Unprotected = wasmclient.AsError(r.Unprotected)
 	}
-	b, err := json.Marshal(out)
-	return string(b), err
+	return string(out.encode()), nil
 }

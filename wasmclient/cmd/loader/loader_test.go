@@ -124,7 +124,7 @@ func TestSession(t *testing.T) {
 	var o outcome
 	p.scene(&o, "emit", map[string]any{"event": "x", "payload": map[string]string{"text": "é\u2028😀"}})
 	wantValue(t, "emit", o, `{"ok":true}`)
-	if x := j.find("x"); len(x) != 1 || x[0].payload != `{"text":"é\u2028😀"}` {
+	if x := j.find("x"); len(x) != 1 || x[0].payload != "{\"text\":\"é\u2028😀\"}" {
 		t.Errorf("the server saw %v", x)
 	}
 	o = outcome{}

@@ -2,11 +2,11 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"time"
 
 	"initgrace/grace/protocol"
+	"initgrace/grace/protocol/codec"
 	"initgrace/wasmclient"
 	"initgrace/wasmclient/internal/jsx"
 )
@@ -29,19 +29,16 @@ func ignore(error) {}
 // reject makes the Error object for an error. What the page itself threw comes
 // back to it as it was.
 func reject(err error) jsx.Value {
-	var thrown *jsx.Error
-	if errors.As(err, &thrown) {
+	if thrown, ok := errors.AsType[*jsx.Error](err); ok {
 		return thrown.Value
 	}
-	var told *protocol.Error
-	if errors.As(err, &told) {
+	if told, ok := errors.AsType[*protocol.Error](err); ok {
 		return jsx.NewError(string(told.Code), told.Message)
 	}
-	var panicked *jsx.Panic
-	switch {
-	case errors.As(err, &panicked):
+	if _, ok := errors.AsType[*jsx.Panic](err); ok {
 		return jsx.NewError(string(wasmclient.CodePanic), err.Error())
-	case errors.Is(err, context.Canceled):
+	}
+	if errors.Is(err, context.Canceled) {
 		return jsx.NewError("aborted", "aborted by the page")
 	}
 	return jsx.NewError(string(protocol.CodeInternal), err.Error())
@@ -49,19 +46,43 @@ func reject(err error) jsx.Value {
 
 // dialOptions are wasmclient.Options in JSON.
 type dialOptions struct {
-	URL              string  `json:"url"`
-	Participant      string  `json:"participant"`
-	Experiment       string  `json:"experiment"`
-	Group            string  `json:"group"`
-	Token            string  `json:"token"`
-	PageID           string  `json:"pageId"`
-	TimeoutMS        float64 `json:"timeoutMs"`
-	ConnectTimeoutMS float64 `json:"connectTimeoutMs"`
-	SilenceMS        float64 `json:"silenceMs"`
-	LatencyMS        float64 `json:"latencyMs"`
-	BackoffMinMS     float64 `json:"backoffMinMs"`
-	BackoffMaxMS     float64 `json:"backoffMaxMs"`
-	QueueSize        int     `json:"queueSize"`
+	URL, Participant, Experiment, Group, Token, PageID string
+
+	TimeoutMS, ConnectTimeoutMS, SilenceMS, LatencyMS, BackoffMinMS, BackoffMaxMS float64
+
+	QueueSize int
+}
+
+func (o *dialOptions) field(name string) any {
+	switch name {
+	case "url":
+		return &o.URL
+	case "participant":
+		return &o.Participant
+	case "experiment":
+		return &o.Experiment
+	case "group":
+		return &o.Group
+	case "token":
+		return &o.Token
+	case "pageId":
+		return &o.PageID
+	case "timeoutMs":
+		return &o.TimeoutMS
+	case "connectTimeoutMs":
+		return &o.ConnectTimeoutMS
+	case "silenceMs":
+		return &o.SilenceMS
+	case "latencyMs":
+		return &o.LatencyMS
+	case "backoffMinMs":
+		return &o.BackoffMinMS
+	case "backoffMaxMs":
+		return &o.BackoffMaxMS
+	case "queueSize":
+		return &o.QueueSize
+	}
+	return nil
 }
 
 func ms(f float64) time.Duration { return time.Duration(f * float64(time.Millisecond)) }
@@ -85,7 +106,7 @@ func dial(args []jsx.Value) (any, error) {
 
 func connect(ctx context.Context, options string, listener jsx.Value) (*wasmclient.Client, error) {
 	var o dialOptions
-	if err := json.Unmarshal([]byte(options), &o); err != nil {
+	if err := codec.Decode([]byte(options), codec.Object(o.field)); err != nil {
 		return nil, protocol.NewError(protocol.CodeInvalidPayload, "options: "+err.Error())
 	}
 	if o.TimeoutMS > 0 {

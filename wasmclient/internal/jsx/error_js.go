@@ -1,8 +1,7 @@
 package jsx
 
 import (
-	"fmt"
-	"runtime/debug"
+	"runtime"
 	"syscall/js"
 )
 
@@ -54,7 +53,15 @@ type Panic struct {
 	Stack string
 }
 
-func (p *Panic) Error() string { return fmt.Sprint("panic: ", p.Value) }
+func (p *Panic) Error() string {
+	switch v := p.Value.(type) {
+	case error:
+		return "panic: " + v.Error()
+	case string:
+		return "panic: " + v
+	}
+	return "panic: a value that is neither a text nor an error"
+}
 
 // Recover, deferred, hands f what was thrown by JS (an *Error) or panicked (a
 // *Panic).
@@ -64,6 +71,7 @@ func Recover(f func(error)) {
 	case js.Error:
 		f(FromJS(r.Value))
 	default:
-		f(&Panic{r, string(debug.Stack())})
+		stack := make([]byte, 64<<10) // runtime/debug would bring fmt and os
+		f(&Panic{r, string(stack[:runtime.Stack(stack, false)])})
 	}
 }
