@@ -64,12 +64,14 @@ js-test: node_modules/.package-lock.json
 e2e: build
 	$(GO) test -count=1 -timeout=25m ./e2e/...
 
-# A browser for e2e, a C compiler for -race.
+# A browser for e2e, a C compiler for -race, a Redis that can be killed.
 test-tools:
-	@which chromium chromium-browser google-chrome | grep -q . || { $(SUDO) apt-get update && \
-		$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends chromium; }
-	@which gcc clang | grep -q . || { $(SUDO) apt-get update && \
-		$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends gcc libc6-dev; }
+	@missing=; \
+	which chromium chromium-browser google-chrome | grep -q . || missing="$$missing chromium"; \
+	which gcc clang | grep -q . || missing="$$missing gcc libc6-dev"; \
+	which redis-server valkey-server | grep -q . || missing="$$missing redis-server"; \
+	[ -z "$$missing" ] || { $(SUDO) apt-get update && \
+		$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $$missing; }
 
 clean:
 	rm -rf bin node_modules

@@ -3,6 +3,8 @@ package store
 import (
 	"encoding/json"
 	"fmt"
+	"math"
+	"strings"
 	"time"
 )
 
@@ -116,5 +118,16 @@ func (v *Vacancy) UnmarshalJSON(b []byte) error {
 		return err
 	}
 	*v = Vacancy{t.Action, t.Size, t.Partner, until}
+	return nil
+}
+
+// ValidText is s as UTF-8.
+func ValidText(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }
+
+// InRange refuses a counter that a signed number of 64 bits cannot hold.
+func InRange(name string, n uint64) error {
+	if n > math.MaxInt64 {
+		return fmt.Errorf("%s %d is out of range", name, n)
+	}
 	return nil
 }
