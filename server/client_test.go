@@ -50,10 +50,10 @@ type rig struct {
 func start(t testing.TB, cfg Config) *rig {
 	t.Helper()
 	r := &rig{t: t, signal: make(chan struct{})}
-	if cfg.Policy == (grace.Policy{}) {
+	if cfg.Policy == (grace.Policy{}) && cfg.Study == nil {
 		cfg.Policy = quick()
 	}
-	if cfg.PageInterval == 0 {
+	if cfg.PageInterval == 0 && cfg.Study == nil {
 		cfg.PageInterval = 150 * time.Millisecond
 	}
 	if cfg.Logger == nil {

@@ -26,6 +26,8 @@ var decoders = map[string]func(json.RawMessage) (action, *protocol.Error){
 	protocol.EventStateSave:    decodeStateSave,
 	protocol.EventJoin:         decodeJoin,
 	protocol.EventSend:         decodeSend,
+	protocol.EventAnswer:       decodeAnswer,
+	protocol.EventFinish:       decodeFinish,
 	protocol.EventPing:         decodePing,
 	protocol.EventPageHide:     decodePageHide,
 }
@@ -219,6 +221,7 @@ func decodeStateSave(payload json.RawMessage) (action, *protocol.Error) {
 		s.State = v.State
 		s.Version++
 		l.mark(m)
+		l.sceneChanged(now, m)
 		l.recordChatter(now, m, eventlog.Record{
 			Kind: eventlog.StateSaved, Scene: v.SceneID, Version: eventlog.Of(s.Version), Bytes: eventlog.Of(len(payload)),
 		})

@@ -24,6 +24,9 @@ type peer struct {
 
 func (h hub) Authorize(c *socketio.Conn, hs socketio.Handshake) *protocol.Error {
 	id, err := identify(hs.Auth, h.loop.secret)
+	if err == nil {
+		err = h.loop.enrol(&id)
+	}
 	if err != nil {
 		who := claimed(hs.Auth)
 		h.loop.post(func(l *loop, now time.Time) { l.refusedHandshake(now, who, err) })

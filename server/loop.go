@@ -22,6 +22,7 @@ import (
 type loop struct {
 	tracker *grace.Tracker
 	groups  groups.Registry
+	lobby   lobby
 	members map[string]*member
 
 	store   store.Store
@@ -137,6 +138,8 @@ func (l *loop) run() {
 		if !now.Before(l.due) {
 			l.tracker.Advance(now)
 			l.publish(now)
+			l.lookAround(now)
+			l.publish(now)
 		}
 		l.recordHandshakes(now, handshakePause)
 		l.metrics.Backlog(len(l.journal.records)+l.journal.storing, len(l.after))
@@ -162,6 +165,9 @@ func (l *loop) now() time.Time {
 
 func (l *loop) sleep(now time.Time) time.Duration {
 	next, ok := l.tracker.Next()
+	if at, any := l.nextLook(); any && (!ok || at.Before(next)) {
+		next, ok = at, true
+	}
 	if !ok {
 		return l.clock.tick
 	}

@@ -29,24 +29,28 @@ func (l *loop) attach(now time.Time, p *peer) {
 		s.Created = time.Now()
 	}
 	group := p.group
-	if group == "" && !expired {
+	if madeHere(group) || madeHere(s.Group) && !expired {
+		group = s.Group // a handshake leads neither into a group of the wait room nor out of one
+	} else if group == "" && !expired {
 		group = s.Group
 	}
+	l.enter(now, m, p)
 	old, page, formerly := m.peer, s.PageID, s.Group
 	m.peer = p
 	at := l.tracker.Attach(now, grace.Attachment{
 		Participant: p.participant, Group: group, PageID: p.pageID, CanProbe: p.conn.CanProbe(),
-		Loads: p.loads, LastEpoch: s.Epoch, LastSeq: s.Seq,
+		Policy: l.policyOf(m),
+		Loads:  p.loads, LastEpoch: s.Epoch, LastSeq: s.Seq,
 	})
 	p.epoch = at.Epoch
 	s.Epoch, s.PageID, s.Group = at.Epoch, p.pageID, group
-	if p.experiment != "" {
-		s.Experiment = p.experiment
-	}
 	s.Totals.Connections++
 	l.mark(m)
 	why := l.recordConnected(now, m, p, old, at, page)
+	l.draw(now, m)
 	if group != "" {
+		l.lobby.room.Leave(p.participant)
+		l.waited(m)
 		l.groups.Assign(group, p.participant)
 	}
 	if group != formerly {
@@ -63,19 +67,28 @@ func (l *loop) attach(now time.Time, p *peer) {
 	hello := protocol.Session{
 		Participant: p.participant, Token: token(l.secret, p.participant, at.Epoch), Epoch: at.Epoch,
 		Restored: known, Expired: expired, State: s.State, Version: s.Version,
-		Group: group, Partners: l.groups.Partners(p.participant), Policy: wirePolicy(l.tracker.Policy()),
+		Group: group, Partners: l.groups.Partners(p.participant), Policy: wirePolicy(l.tracker.PolicyOf(p.participant)),
+		Experiment: s.Experiment, Condition: s.Part.Condition, Scenes: s.Part.Scenes, Outcome: outcomeOf(m),
+	}
+	if plan := l.plan(m); plan != nil {
+		hello.Packages = plan.Packages
 	}
 	l.tell(p, protocol.EventSession, hello)
 	if known {
 		l.tell(p, protocol.EventSessionRestored, hello)
 	}
+	l.tellOutcome(m)
+	if v := l.lobby.vacancies.Of(s.Group); v != nil {
+		l.ask(now, m, v)
+	}
+	delete(l.lobby.told, p.participant) // a new page knows nothing
 	l.publish(now)
 	for _, partner := range hello.Partners {
 		if snap, ok := l.tracker.Snapshot(now, partner); ok {
 			l.send(m, protocol.EventPartnerState+partner, protocol.EventPartnerState, partnerState(now, snap, ""))
 		}
 	}
-	l.match(now, l.groups.Size(p.participant))
+	l.tend(now, p.participant)
 }
 
 // detach records the end of a connection.
@@ -131,11 +144,13 @@ func (l *loop) restore(ctx context.Context) error {
 	err := l.store.Seated(ctx, func(s store.Session) error {
 		m, snap := &member{session: s, since: now}, restored(s)
 		l.members[s.Participant] = m
+		snap.Policy = l.policyOf(m)
 		l.tracker.Restore(now, snap)
 		m.trace.seated, m.trace.loads = now, openLoads(now, snap.Loads)
 		if s.Group != "" {
 			l.groups.Assign(s.Group, s.Participant)
 		}
+		l.restoreLobby(now, m)
 		return nil
 	})
 	l.publish(now)
@@ -183,7 +198,7 @@ func (l *loop) changed(now time.Time, c grace.Change) {
 	}
 	l.send(m, protocol.EventPresence, protocol.EventPresence, state)
 	if c.From != c.To {
-		l.match(now, l.groups.Size(c.Participant))
+		l.tend(now, c.Participant)
 	}
 }
 
@@ -205,20 +220,15 @@ func (l *loop) cleanup(now time.Time, m *member, c grace.Change) {
 	}
 	l.recordGone(now, m, c)
 	m.session.Group = ""
-	size := l.groups.Size(c.Participant)
-	left := l.groups.Leave(c.Participant)
-	if madeHere(left.Name) {
-		for _, partner := range left.Members {
-			l.groups.Leave(partner)
-			pm := l.members[partner]
-			l.recordOf(now, pm, eventlog.Record{Kind: eventlog.GroupLeft, Partner: c.Participant, Reason: string(c.Reason)})
-			pm.session.Group = ""
-			l.tracker.SetGroup(partner, "")
-			l.mark(pm)
-			l.send(pm, "", protocol.EventGroupEnd, protocol.GroupEnd{Group: left.Name, Participant: c.Participant, Reason: c.Reason})
-		}
+	m.session.Part.Vacancy = nil
+	place, waited := l.lobby.room.Leave(c.Participant)
+	l.waited(m)
+	if left := l.groups.Leave(c.Participant); madeHere(left.Name) {
+		l.bereft(now, m, left, c.Reason)
 	}
-	l.match(now, size)
+	if waited {
+		l.match(now, place.Pool)
+	}
 }
 
 // logChange writes one line that a person can read.

@@ -43,8 +43,9 @@ func New(cfg Config) (*Server, error) {
 			return nil, err
 		}
 	}
+	tightest, longest := extremes(cfg.Policy, cfg.Study)
 	l := &loop{
-		tracker: grace.New(cfg.Policy), clock: newClock(cfg.Policy), members: make(map[string]*member),
+		tracker: grace.New(cfg.Policy), clock: newClock(tightest), lobby: lobby{study: cfg.Study}, members: make(map[string]*member),
 		store: cfg.Store, log: cfg.Logger, observe: cfg.Observe, metrics: metrics.New(),
 		inbox: make(chan task, inboxSize), quit: make(chan struct{}), done: make(chan struct{}),
 		commits: make(chan batch), committed: make(chan batch, 1),
@@ -55,12 +56,15 @@ func New(cfg Config) (*Server, error) {
 	if l.secret, err = cfg.Store.Secret(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("reading the store: %w", err), cfg.Store.Close())
 	}
-	if err = l.restore(ctx); err != nil {
+	if err = l.countDrawn(ctx); err == nil {
+		err = l.restore(ctx)
+	}
+	if err != nil {
 		return nil, errors.Join(fmt.Errorf("reading the sessions: %w", err), cfg.Store.Close())
 	}
 	s := &Server{loop: l, mux: http.NewServeMux()}
 	s.sock, err = socketio.New(hub{l}, &socketio.Options{
-		PingInterval: cfg.PageInterval, PingTimeout: pingCeiling(l.tracker.Policy()),
+		PingInterval: cfg.PageInterval, PingTimeout: pingCeiling(longest),
 		Origins: cfg.Origins, TrustedProxies: cfg.TrustedProxies, Polling: cfg.Polling,
 		Limits: cfg.Limits, Logger: cfg.Logger,
 	})

@@ -6,17 +6,21 @@ type Code string
 
 const (
 	// The client's mistake; sending the same again is refused again.
-	CodeUnauthorized   Code = "unauthorized"    // no participant id, or a malformed one
-	CodeBadToken       Code = "bad_token"       // the token is not this participant's
-	CodeUnknownEvent   Code = "unknown_event"   // no such event
-	CodeInvalidPayload Code = "invalid_payload" // wrong type, missing or out of range
-	CodeTooLarge       Code = "too_large"       // over the documented size
-	CodeUnknownLoad    Code = "unknown_load"    // no open load of that id
-	CodeLoadEnded      Code = "load_ended"      // the load has completed, expired or was abandoned
-	CodeStaleVersion   Code = "stale_version"   // state_save from an older version
-	CodeNotInGroup     Code = "not_in_group"    // a group event without a group
-	CodeInGroup        Code = "in_group"        // join while in a group
-	CodeReplaced       Code = "replaced"        // a newer connection took this one's place
+	CodeUnauthorized      Code = "unauthorized"       // no participant id, or a malformed one
+	CodeBadToken          Code = "bad_token"          // the token is not this participant's
+	CodeUnknownEvent      Code = "unknown_event"      // no such event
+	CodeInvalidPayload    Code = "invalid_payload"    // wrong type, missing or out of range
+	CodeTooLarge          Code = "too_large"          // over the documented size
+	CodeUnknownLoad       Code = "unknown_load"       // no open load of that id
+	CodeLoadEnded         Code = "load_ended"         // the load has completed, expired or was abandoned
+	CodeStaleVersion      Code = "stale_version"      // state_save from an older version
+	CodeNotInGroup        Code = "not_in_group"       // a group event without a group
+	CodeInGroup           Code = "in_group"           // join while in a group
+	CodeUnknownExperiment Code = "unknown_experiment" // the study file has no such experiment
+	CodeStudyOver         Code = "study_over"         // the participant has an outcome
+	CodeNotAsked          Code = "not_asked"          // an answer without a question
+	CodeTooSlow           Code = "too_slow"           // the connection is slower than the experiment allows
+	CodeReplaced          Code = "replaced"           // a newer connection took this one's place
 
 	// The policy's answer; the page may go on, unprotected.
 	CodeLoadBudget Code = "load_budget" // the session's budget of loads or loading time is used up
@@ -83,4 +87,5 @@ const (
 	ReasonLeaveTimeout     Reason = "leave_timeout"     // away after the page ended for too long
 	ReasonBlockedTimeout   Reason = "blocked_timeout"   // blocked without a lease for too long
 	ReasonEnded            Reason = "ended"             // the study or the experimenter ended it
+	ReasonPartner          Reason = "partner_gone"      // of a group that was decided about some time after a member was gone
 )

@@ -17,6 +17,8 @@ const (
 	EventStateSave    = "state_save"
 	EventJoin         = "join"
 	EventSend         = "send"
+	EventAnswer       = "answer"
+	EventFinish       = "finish"
 	EventPing         = "ping"
 	EventPageHide     = "pagehide"
 )
@@ -30,6 +32,10 @@ const (
 	EventWaiting          = "waiting"
 	EventGroupReady       = "group_ready"
 	EventGroupEnd         = "group_end"
+	EventGroupChanged     = "group_changed"
+	EventAsk              = "ask"
+	EventOutcome          = "outcome"
+	EventPolicy           = "policy"
 	EventMessage          = "message"
 	EventPong             = "pong"
 	EventReplaced         = "replaced"
@@ -107,6 +113,13 @@ type Session struct {
 	Group       string   `json:"group,omitempty"`
 	Partners    []string `json:"partners,omitempty"`
 	Policy      Policy   `json:"policy"`
+
+	// Of the study file.
+	Experiment string   `json:"experiment,omitempty"`
+	Condition  string   `json:"condition,omitempty"` // drawn once
+	Scenes     []string `json:"scenes,omitempty"`    // in the order that was drawn with it
+	Packages   []string `json:"packages,omitempty"`  // for Pyodide
+	Outcome    *Ended   `json:"outcome,omitempty"`   // the study is over for the participant
 }
 
 // State is what a study keeps in a session. The values are the study's own.
@@ -194,14 +207,19 @@ type StateSaved struct {
 
 // Join asks for a place in a group of Size participants.
 type Join struct {
-	Size int `json:"size,omitempty"` // 2 when absent
+	Size int `json:"size,omitempty"` // when absent the experiment's, or 2
 }
 
 // Waiting tells a participant in the wait room how things stand.
 type Waiting struct {
-	OK      bool `json:"ok"`
-	Present int  `json:"present"` // waiting now, this participant included
-	Size    int  `json:"size"`    // needed
+	OK       bool `json:"ok"`
+	Present  int  `json:"present"` // waiting now, this participant included
+	Size     int  `json:"size"`    // needed
+	Position int  `json:"position"`
+	// ExpectedMS is until enough have come, if they come as lately. Absent
+	// while nobody can tell.
+	ExpectedMS int64 `json:"expected_ms,omitempty"`
+	TimeoutMS  int64 `json:"timeout_ms,omitempty"` // until the waiting is over; absent: it never is
 }
 
 // GroupReady tells every member that the group is complete. Members stand in
@@ -216,6 +234,41 @@ type GroupEnd struct {
 	Group       string `json:"group"`
 	Participant string `json:"participant"` // whose seat was given up
 	Reason      Reason `json:"reason"`
+	Requeued    bool   `json:"requeued,omitempty"` // the others wait for new partners, ahead of everybody else
+}
+
+// GroupChanged tells the members who they are now.
+type GroupChanged struct {
+	Group   string   `json:"group"`
+	Members []string `json:"members"`
+	Left    string   `json:"left,omitempty"`   // whose seat was given up
+	Joined  string   `json:"joined,omitempty"` // who took the place
+	// Missing is how many places are held open, until DeadlineMS from now.
+	Missing    int   `json:"missing,omitempty"`
+	DeadlineMS int64 `json:"deadline_ms,omitempty"`
+}
+
+// Ask wants to know from the members how a group shall go on.
+type Ask struct {
+	Group       string   `json:"group"`
+	Participant string   `json:"participant"` // whose seat was given up
+	Choices     []string `json:"choices"`
+	Default     string   `json:"default"` // if nobody answers in time, or they disagree
+	DeadlineMS  int64    `json:"deadline_ms"`
+}
+
+// Answer is one of Ask's choices.
+type Answer struct {
+	Choice string `json:"choice"`
+}
+
+// Ended tells a participant that the study is over, how, and how to be paid.
+type Ended struct {
+	OK      bool    `json:"ok"`
+	Outcome Outcome `json:"outcome"`
+	Code    string  `json:"code,omitempty"`
+	Link    string  `json:"link,omitempty"`
+	Partner string  `json:"partner,omitempty"` // whose seat was given up, if that is why
 }
 
 // Send is a message to the sender's group.

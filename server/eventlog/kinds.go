@@ -31,6 +31,10 @@ const (
 	Waiting          Kind = "waiting"
 	GroupJoined      Kind = "group_joined"
 	GroupLeft        Kind = "group_left"
+	Assigned         Kind = "assigned"
+	Vacancy          Kind = "vacancy"
+	Decided          Kind = "decided"
+	Outcome          Kind = "outcome"
 )
 
 // A Definition explains one kind.
@@ -73,6 +77,11 @@ var Kinds = []Definition{
 	{GroupJoined, "The participant became a member of group_id. count: members now. duration_ms: time in the wait room, if it was the wait room that made the group.",
 		[]string{"count", "duration_ms"}, false},
 	{GroupLeft, "The participant is no longer a member of group_id. partner: who ended the group by leaving it.", []string{"reason", "partner"}, false},
+	{Assigned, "The participant was drawn into a condition. Once for each participant. detail: the condition. scene: the scenes in their order.", []string{"detail", "scene"}, false},
+	{Vacancy, "A member of group_id is gone and the group waits. reason: for what. partner: who is gone. count: places that are open. lease_ms: for how long.",
+		[]string{"reason", "partner", "count", "lease_ms"}, false},
+	{Decided, "What became of group_id after a member was gone. reason: that. partner: who is gone.", []string{"reason", "partner"}, false},
+	{Outcome, "How the study ended for the participant. Once for each participant. partner: whose leaving it is due to. detail: the payment code.", []string{"reason", "partner", "detail"}, false},
 	{RunStopped, "The server ended in an orderly way. A run without this row was killed.", nil, false},
 }
 
@@ -92,6 +101,7 @@ const (
 // Reasons that are neither the policy's nor error codes.
 const (
 	ReasonNewGroup  = "new_group"
+	ReasonRequeued  = "requeued"
 	ReasonQueueFull = "queue_full"
 )
 
@@ -139,6 +149,21 @@ var Reasons = []Value{
 
 	{ReasonNewGroup, "group: the participant's page named another group"},
 	{ReasonQueueFull, "events: more was held back than the bound allows"},
+
+	{ReasonRequeued, "group: its members wait for new partners"},
+	{string(protocol.Completed), "outcome: the page said that the study is finished"},
+	{string(protocol.PartnerGone), "outcome, group: the seat of a partner was given up"},
+	{string(protocol.WaitTimeout), "outcome: there was no group in time"},
+	{"end", "group: it ended for everybody"},
+	{"continue", "group: it went on without the one who is gone"},
+	{"requeue", "group: its members wait for new partners"},
+	{"replace", "group: somebody from the wait room takes the place"},
+	{"ask", "group: its members were asked"},
+	{string(protocol.ReasonPolicy), "the participant is in a scene with other times"},
+	{string(protocol.CodeUnknownExperiment), "refused: no such experiment in the study file"},
+	{string(protocol.CodeStudyOver), "refused: the study is over for the participant"},
+	{string(protocol.CodeNotAsked), "refused: an answer without a question"},
+	{string(protocol.CodeTooSlow), "refused: the connection is slower than the experiment allows"},
 
 	{string(protocol.CodeUnauthorized), "refused: no participant id, or a malformed handshake"},
 	{string(protocol.CodeBadToken), "refused: the token is not this participant's"},

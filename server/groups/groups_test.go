@@ -2,62 +2,15 @@ package groups
 
 import (
 	"slices"
-	"strconv"
 	"testing"
 )
 
-func names() func() string {
-	n := 0
-	return func() string { n++; return "g" + strconv.Itoa(n) }
-}
-
-func TestFirstPresentFirst(t *testing.T) {
-	var r Registry
-	name := names()
-	for _, p := range []string{"d", "c", "b", "a"} {
-		r.Wait(p, 2)
-	}
-	r.Wait("trio", 3)
-	present := func(p string) bool { return p != "c" }
-	g, ok := r.Match(2, present, name)
-	if !ok || g.Name != "g1" || !slices.Equal(g.Members, []string{"b", "d"}) {
-		t.Fatalf("first group: %v %v", g, ok)
-	}
-	if g, ok := r.Match(2, present, name); ok {
-		t.Fatalf("started short: %v", g)
-	}
-	if got := r.Waiting(2); !slices.Equal(got, []string{"c", "a"}) {
-		t.Fatalf("still waiting: %v", got)
-	}
-	if g, ok := r.Match(2, func(string) bool { return true }, name); !ok || !slices.Equal(g.Members, []string{"a", "c"}) {
-		t.Fatalf("second group: %v %v", g, ok)
-	}
-	if r.Size("trio") != 3 || r.Size("a") != 0 {
-		t.Fatal("sizes are wrong")
-	}
-}
-
-func TestWaitingTwiceKeepsThePlace(t *testing.T) {
-	var r Registry
-	r.Wait("a", 2)
-	r.Wait("b", 2)
-	r.Wait("a", 2)
-	if got := r.Waiting(2); !slices.Equal(got, []string{"a", "b"}) {
-		t.Fatalf("waiting: %v", got)
-	}
-	r.Wait("a", 3) // another size is another queue
-	if got := r.Waiting(2); !slices.Equal(got, []string{"b"}) {
-		t.Fatalf("waiting: %v", got)
-	}
-}
-
 func TestAssignAndLeave(t *testing.T) {
 	var r Registry
-	r.Wait("a", 2)
 	r.Assign("x", "a")
 	r.Assign("x", "b")
-	if r.Size("a") != 0 || !slices.Equal(r.Partners("a"), []string{"b"}) {
-		t.Fatalf("a waits for %d, partners %v", r.Size("a"), r.Partners("a"))
+	if !slices.Equal(r.Partners("a"), []string{"b"}) || !slices.Equal(r.Named("x").Members, []string{"a", "b"}) {
+		t.Fatalf("partners of a %v, group %v", r.Partners("a"), r.Named("x"))
 	}
 	r.Assign("y", "a") // one group at a time
 	if len(r.Partners("b")) != 0 {
