@@ -31,8 +31,12 @@ size: wasm
 	$(GO) run ./web/internal/size
 
 # Everything that browsers download, compressed into web/dist for embedding.
-web: wasm node_modules/.package-lock.json
+web: wasm bin/pyodide/startup.json
 	$(GO) run ./web/internal/pack -brotli $(BROTLI)
+
+# Pyodide's standard library, compiled once instead of at every start.
+bin/pyodide/startup.json: node_modules/.package-lock.json web/pyodide/stdlib.mjs web/pyodide/compile.py
+	node web/pyodide/stdlib.mjs
 
 node_modules/.package-lock.json: package.json package-lock.json .npmrc
 	npm ci

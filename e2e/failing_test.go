@@ -34,7 +34,8 @@ func TestLoadFails(t *testing.T) {
 			c.fail(files, c.file)
 			defer files.find(c.file)
 			at := time.Now()
-			player.start("page.run(() => page.loadPyodide({ stallMs: 3000 }))")
+			// Plainly: the compiled library takes the place of the other one.
+			player.start("page.run(() => page.loadPyodide({ stallMs: 3000, steps: false }))")
 			began := l.WaitFor("player", protocol.Loading, patience)
 			ended := l.WaitFor("player", protocol.Active, 20*time.Second)
 			if ended.Reason != protocol.ReasonLoadFailed {

@@ -28,6 +28,12 @@ type Config struct {
 	// Pyodide is the unpacked npm package pyodide, served at
 	// /pyodide/<version>/. Nil: the embedded, precompressed one.
 	Pyodide fs.FS
+	// Packages is a folder with packages for Pyodide, as `initgrace pyodide add`
+	// fills it. Nil: none.
+	Packages fs.FS
+	// PackageCDN is where pages find other packages: the URL of a folder, in
+	// which {version} stands for Pyodide's, or "public". Empty: nowhere.
+	PackageCDN string
 	// Store keeps the sessions. Nil: an SQLite database in memory. The server
 	// closes it.
 	Store store.Store

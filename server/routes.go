@@ -7,7 +7,9 @@ import (
 
 // routes says what is served where.
 func (s *Server) routes(cfg Config) error {
-	pages, err := static.New(&static.Options{Site: cfg.Site, Pyodide: cfg.Pyodide})
+	pages, err := static.New(&static.Options{
+		Site: cfg.Site, Pyodide: cfg.Pyodide, Packages: cfg.Packages, PackageCDN: cfg.PackageCDN,
+	})
 	if err != nil {
 		return err
 	}

@@ -122,7 +122,12 @@ export interface Session {
 	 * downloaded, compiled or instantiated. This one rejects: see the codes
 	 * load_failed, load_stalled and package_failed.
 	 */
-	loadPyodide(options: PyodideOptions): Promise<any>;
+	loadPyodide(options?: PyodideOptions & { worker?: false }): Promise<any>;
+	/**
+	 * The same in a worker of Pyodide's own: the page does not freeze at all, and
+	 * Python sees no document.
+	 */
+	loadPyodide(options: PyodideOptions & { worker: true }): Promise<RemotePyodide>;
 
 	/**
 	 * Runs a function that will block the page, in the same way. Resolves with
@@ -185,8 +190,30 @@ export interface LeaseOptions {
 }
 
 export interface PyodideOptions extends LeaseOptions {
-	/** Folder of Pyodide: pyodide.mjs is imported from there. Required unless loadPyodide is given. */
+	/**
+	 * A first guess. Once this browser has loaded the same packages on this page,
+	 * what that took counts (localStorage).
+	 */
+	expectedMs?: number;
+	/**
+	 * Folder of Pyodide: pyodide.mjs is imported from there. Default: the server's
+	 * own (config.json), which alone is started in steps.
+	 */
 	indexURL?: string;
+	/**
+	 * Start in steps, with a standard library that was compiled beforehand, where
+	 * the server has one for its Pyodide. The interpreter is the same, the page
+	 * freezes for a shorter time, and lives on between the steps. What goes wrong
+	 * with it makes a plain start. Default true.
+	 */
+	steps?: boolean;
+	/**
+	 * Run Pyodide in a worker of its own, which must be allowed to load modules
+	 * from this server. Options have to be plain data then. Default false.
+	 */
+	worker?: boolean;
+	/** Gives the load up; it then rejects with the signal's reason, as soon as the page is not blocked. */
+	signal?: AbortSignal;
 	/** Packages to install, by name or wheel address. One that could not be loaded is an error. */
 	packages?: string | string[];
 	/** Called with Pyodide when the packages are there, still under the lease. */
@@ -195,19 +222,88 @@ export interface PyodideOptions extends LeaseOptions {
 	options?: object;
 	/** Takes the place of Pyodide's loadPyodide. */
 	loadPyodide?: (options: object) => Promise<any>;
-	/** Shown to partners while Pyodide starts. At most 64 bytes. */
+	/** Shown to partners while Pyodide starts. At most 64 bytes. Default "downloading", then "starting". */
 	phase?: string;
 	/** The same while packages are installed. Default "packages". */
 	packagesPhase?: string;
 	/** The same while init runs. Default "init". */
 	initPhase?: string;
-	/** Called for every piece of a download. Bytes are counted uncompressed, per file. */
-	onProgress?: (progress: { url: string; bytes: number }) => void;
+	/** Told what the event "progress" tells. */
+	onProgress?: (progress: LoadProgress) => void;
 	/**
 	 * How long nothing may arrive before the load is given up; time in which the
 	 * page is blocked does not count. Default 30 000.
 	 */
 	stallMs?: number;
+}
+
+/**
+ * Pyodide in a worker: everything that Pyodide has, and each answer is a promise.
+ * Python objects cannot cross; dictionaries, lists and the like arrive as copies,
+ * functions as ones that can be called and return promises.
+ *
+ * ```js
+ * const python = await session.loadPyodide({ worker: true });
+ * await python.runPython("def step(action): return {'score': action + 1}");
+ * const step = await python.globals.get("step");
+ * const { score } = await step(3);
+ * ```
+ */
+export interface RemotePyodide {
+	runPython(code: string, options?: object): Promise<any>;
+	runPythonAsync(code: string, options?: object): Promise<any>;
+	/** A package that could not be loaded is no error here, as in Pyodide: name it in the options of loadPyodide. */
+	loadPackage(names: string | string[], options?: object): Promise<any>;
+	readonly globals: {
+		get(name: string): Promise<any>;
+		set(name: string, value: unknown): Promise<void>;
+		delete(name: string): Promise<void>;
+	};
+	readonly FS: {
+		writeFile(path: string, data: string | ArrayBufferView, options?: object): Promise<void>;
+		readFile(path: string, options?: object): Promise<any>;
+		mkdirTree(path: string): Promise<void>;
+		unlink(path: string): Promise<void>;
+	};
+	readonly version: Promise<string>;
+	/** Ends the worker. Calls that are under way never settle. */
+	terminate(): void;
+	/** Whatever else Pyodide has. */
+	readonly [name: string]: any;
+}
+
+/** How far loadPyodide is. The page may freeze in every phase but the first two. */
+export interface LoadProgress {
+	/**
+	 * - announced: the server is asked for a lease
+	 * - downloading: bytes of Pyodide itself arrive
+	 * - starting: Python starts
+	 * - packages: they are downloaded and installed
+	 * - init: the page's own init runs
+	 * - ready, failed: it is over
+	 */
+	phase: "announced" | "downloading" | "starting" | "packages" | "init" | "ready" | "failed";
+	/** Part of the phase that is done, 0 to 1, if that is known. */
+	fraction?: number;
+	/** Arrived so far, uncompressed. */
+	bytes?: number;
+	/** Of how many, if that is known. */
+	total?: number;
+	/** The file that they belong to. */
+	url?: string;
+	/** The package that has arrived last. */
+	package?: string;
+	/** Packages that have arrived. */
+	done?: number;
+	/** Of how many. */
+	count?: number;
+	/** Why it failed. */
+	code?: Code;
+	message?: string;
+	/** Since the server's ack. */
+	elapsedMs: number;
+	/** What it will probably take in all, if that is known. */
+	expectedMs?: number;
 }
 
 /** How a load went. */
@@ -320,6 +416,8 @@ export interface SessionEvents {
 	reconnecting: { attempt: number; delay_ms: number; code?: Code; message: string };
 	/** It is back, after "session". */
 	restored: object;
+	/** loadPyodide is further than before. */
+	progress: LoadProgress;
 	/** A load ended well. */
 	load: LoadResult;
 	/** The session has ended. The last event of all. */
@@ -370,4 +468,5 @@ export type Code =
 	| "version_mismatch" // loader.js and loader.wasm are not of one version
 	| "load_failed" // Pyodide could not be started; cause is the browser's error
 	| "load_stalled" // nothing has arrived for stallMs
+	| "worker_failed" // worker: there can be none, or its script could not be loaded
 	| "package_failed"; // a package could not be loaded

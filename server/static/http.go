@@ -14,6 +14,14 @@ const DefaultCSP = "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; wo
 	"connect-src 'self'; style-src 'self'; img-src 'self' data: blob:; media-src 'self' data: blob:; " +
 	"font-src 'self' data:; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'self'"
 
+// policyWith is the default policy for pages that may also ask one origin more.
+func policyWith(origin string) string {
+	if origin == "" {
+		return DefaultCSP
+	}
+	return strings.Replace(DefaultCSP, "connect-src 'self'", "connect-src 'self' "+origin, 1)
+}
+
 // Secure sets the security headers on everything h answers: a worker obeys the
 // policy of its own script's response, so that pages alone do not suffice.
 // An empty csp means DefaultCSP.

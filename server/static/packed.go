@@ -1,7 +1,6 @@
 package static
 
 import (
-	"compress/gzip"
 	"io"
 	"io/fs"
 	"net/http"
@@ -40,8 +39,8 @@ func (p *packed) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Content-Encoding", "gzip")
 			tag, size = tag+"-gz", f.Gzip
 			open = func() (io.ReadCloser, error) { return p.fs.Open(name + bundle.GzipSuffix) }
-		default:
-			open = func() (io.ReadCloser, error) { return p.gunzip(name) }
+		default: // rare: the file is not stored a third time for it
+			open = func() (io.ReadCloser, error) { return bundle.Gunzip(p.fs, name) }
 		}
 	}
 	w.Header().Set("Content-Type", f.Type)
@@ -49,22 +48,4 @@ func (p *packed) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		revalidate(w)
 	}
 	writeTagged(w, r, tag, size, open)
-}
-
-// gunzip serves the rare client that accepts no coding; the file is not stored
-// a third time for it.
-func (p *packed) gunzip(name string) (io.ReadCloser, error) {
-	f, err := p.fs.Open(name + bundle.GzipSuffix)
-	if err != nil {
-		return nil, err
-	}
-	z, err := gzip.NewReader(f)
-	if err != nil {
-		f.Close()
-		return nil, err
-	}
-	return struct {
-		io.Reader
-		io.Closer
-	}{z, f}, nil
 }

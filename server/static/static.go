@@ -41,6 +41,13 @@ type Options struct {
 	// Pyodide is the unpacked npm package pyodide or a release of it. Nil: the
 	// embedded one.
 	Pyodide fs.FS
+	// Packages is a folder with packages for Pyodide, as `initgrace pyodide add`
+	// fills it. Nil: Pyodide's core alone.
+	Packages fs.FS
+	// PackageCDN is where pages find packages that are not in Packages: a URL,
+	// {version} stands for Pyodide's, or "public", Pyodide's own CDN. Empty:
+	// nowhere; no page then asks any other server.
+	PackageCDN string
 	// ContentSecurityPolicy replaces the default one, DefaultCSP.
 	ContentSecurityPolicy string
 	// Dist replaces the embedded bundle, web.Dist().
@@ -61,6 +68,21 @@ type PyodideConfig struct {
 	IndexURL string `json:"index_url"`
 	// Files are the sizes in bytes, uncompressed, by name: for progress.
 	Files map[string]int64 `json:"files"`
+	// Compiled is absent when there is none for this Pyodide.
+	Compiled *CompiledConfig `json:"compiled,omitempty"`
+	// LockURL is where the lock file is, if not beside Pyodide.
+	LockURL string `json:"lock_url,omitempty"`
+	// PackageURLs are folders with packages, the first that has one wins.
+	PackageURLs []string `json:"package_urls,omitempty"`
+}
+
+// CompiledConfig says where the compiled standard library is, with which a
+// start freezes the page for a shorter time.
+type CompiledConfig struct {
+	URL     string   `json:"url"`
+	SHA256  string   `json:"sha256"` // in hex
+	Size    int64    `json:"size"`   // in bytes, uncompressed
+	Imports []string `json:"imports"`
 }
 
 // New returns the handler of everything that is not Socket.IO. It fails if
@@ -100,6 +122,19 @@ func New(o *Options) (http.Handler, error) {
 		config.Pyodide = embeddedPyodide(manifest)
 		mux.Handle(config.Pyodide.IndexURL, immutable(http.StripPrefix("/", embedded)))
 	}
+	csp := o.ContentSecurityPolicy
+	if config.Pyodide != nil {
+		if err := addCompiled(mux, config.Pyodide, o.Pyodide, embedded, manifest); err != nil {
+			return nil, err
+		}
+		cdn, err := addPackages(mux, config.Pyodide, o)
+		if err != nil {
+			return nil, err
+		}
+		if csp == "" {
+			csp = policyWith(cdn)
+		}
+	}
 	mux.Handle(pyodidePath, http.HandlerFunc(notFound))
 	configure, err := serveConfig(config)
 	if err != nil {
@@ -120,7 +155,7 @@ func New(o *Options) (http.Handler, error) {
 	default:
 		mux.Handle("/", http.StripPrefix("/", &packed{fs: dist, files: manifest.Files, prefix: "demo/"}))
 	}
-	return Secure(readOnly(mux), o.ContentSecurityPolicy), nil
+	return Secure(readOnly(mux), csp), nil
 }
 
 // serveConfig answers with c, which does not change while the server runs.

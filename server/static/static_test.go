@@ -3,9 +3,13 @@ package static
 import (
 	"bytes"
 	"compress/gzip"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -25,11 +29,11 @@ var buildTime = time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
 var script = strings.Repeat("export const answer = 42;\n", 100)
 
 // testBundle packs a small bundle the way `make build` does.
-func testBundle(t testing.TB) fs.FS {
+func testBundle(t testing.TB, more map[string]string) fs.FS {
 	t.Helper()
 	src, dst := t.TempDir(), t.TempDir()
 	files := make(map[string]string)
-	for name, content := range map[string]string{
+	contents := map[string]string{
 		"initgrace/loader.js":             script,
 		"initgrace/loader.wasm":           "\x00asm" + strings.Repeat("wasm", 1000),
 		"pyodide/9.9.9/pyodide.mjs":       script,
@@ -37,7 +41,9 @@ func testBundle(t testing.TB) fs.FS {
 		"pyodide/9.9.9/pyodide-lock.json": `{"packages": {}}` + strings.Repeat(" ", 500),
 		"demo/index.html":                 "<!doctype html>" + strings.Repeat("<p>hello</p>", 100),
 		"demo/env.py":                     strings.Repeat("x = 1\n", 100),
-	} {
+	}
+	maps.Copy(contents, more)
+	for name, content := range contents {
 		file := filepath.Join(src, strings.ReplaceAll(name, "/", "_"))
 		if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
 			t.Fatal(err)
@@ -52,7 +58,7 @@ func testBundle(t testing.TB) fs.FS {
 
 func newHandler(t testing.TB, o Options) http.Handler {
 	t.Helper()
-	o.Dist = testBundle(t)
+	o.Dist = testBundle(t, nil)
 	h, err := New(&o)
 	if err != nil {
 		t.Fatal(err)
@@ -398,7 +404,7 @@ func TestPyodideFolder(t *testing.T) {
 			spoiled[k] = v
 		}
 		spoil(spoiled)
-		if _, err := New(&Options{Pyodide: spoiled, Dist: testBundle(t)}); err == nil || !strings.Contains(err.Error(), "not an unpacked Pyodide") {
+		if _, err := New(&Options{Pyodide: spoiled, Dist: testBundle(t, nil)}); err == nil || !strings.Contains(err.Error(), "not an unpacked Pyodide") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -446,5 +452,113 @@ func TestDamagedBundle(t *testing.T) {
 		wantHeader(t, r, "Cache-Control", "no-store")
 		wantHeader(t, r, "ETag", "")
 		wantHeader(t, r, "Content-Encoding", "")
+	}
+}
+
+// startup is what stdlib.mjs says of a compiled library.
+func startup(plain string) map[string]string {
+	library := "PK\x03\x04 byte code"
+	return map[string]string{
+		"pyodide/9.9.9/python_stdlib_compiled.zip": library,
+		"pyodide/9.9.9/startup.json": fmt.Sprintf(`{"pyodide": "9.9.9", "plain": %q, "sha256": %q, "size": %d, "imports": ["os", "json"]}`,
+			hashOf(plain), hashOf(library), len(library)),
+	}
+}
+
+func hashOf(s string) string {
+	sum := sha256.Sum256([]byte(s))
+	return hex.EncodeToString(sum[:])
+}
+
+// The compiled library is for the Pyodide that it was made for, wherever that
+// comes from, and for no other.
+func TestCompiledLibrary(t *testing.T) {
+	folder := func(version, library string) fs.FS {
+		return fstest.MapFS{
+			"package.json": {Data: []byte(`{"version": "` + version + `"}`)}, "pyodide.mjs": {}, "pyodide.asm.wasm": {},
+			"python_stdlib.zip": {Data: []byte(library)}, "pyodide-lock.json": {Data: []byte("{}")},
+		}
+	}
+	for _, c := range []struct {
+		name    string
+		pyodide fs.FS
+		offered bool
+	}{
+		{"embedded", nil, true},
+		{"the same in a folder", folder("9.9.9", "plain"), true},
+		{"another version", folder("9.9.8", "plain"), false},
+		{"the same version with another library", folder("9.9.9", "patched"), false},
+	} {
+		h, err := New(&Options{Dist: testBundle(t, startup("plain")), Pyodide: c.pyodide})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var config Config
+		if err := json.Unmarshal([]byte(body(t, ask(t, h, "GET", "/initgrace/config.json"))), &config); err != nil {
+			t.Fatal(err)
+		}
+		compiled := config.Pyodide.Compiled
+		if compiled == nil || !c.offered {
+			if (compiled != nil) != c.offered {
+				t.Errorf("%s: offered %+v", c.name, compiled)
+			}
+			continue
+		}
+		if len(compiled.Imports) != 2 || compiled.Size != 14 {
+			t.Errorf("%s: %+v", c.name, compiled)
+		}
+		r := ask(t, h, "GET", compiled.URL)
+		if b := body(t, r); r.StatusCode != http.StatusOK || hashOf(b) != compiled.SHA256 {
+			t.Errorf("%s: %s %q", c.name, r.Status, b)
+		}
+		wantHeader(t, r, "Cache-Control", "public, max-age=31536000, immutable")
+	}
+	stale := startup("plain")
+	stale["pyodide/9.9.9/python_stdlib_compiled.zip"] += " of another build"
+	if _, err := New(&Options{Dist: testBundle(t, stale)}); err == nil {
+		t.Error("a library that is not the one described was accepted")
+	}
+}
+
+// Pages are told of packages, and may ask another server, only as configured.
+func TestPackages(t *testing.T) {
+	lock := `{"pyodide": "9.9.9", "packages": {}}`
+	packages := fstest.MapFS{"pyodide-lock.json": {Data: []byte(lock)}, "tiny-1.0-py3-none-any.whl": {Data: []byte("PK")}}
+	for _, c := range []struct {
+		o    Options
+		urls string
+		csp  string
+		lock string
+	}{
+		{Options{}, "", "connect-src 'self';", ""},
+		{Options{Packages: packages}, "/pyodide/9.9.9/packages/", "connect-src 'self';", "/pyodide/9.9.9/packages/pyodide-lock.json"},
+		{Options{PackageCDN: "public"}, "https://cdn.jsdelivr.net/pyodide/v9.9.9/full/", "connect-src 'self' https://cdn.jsdelivr.net;", ""},
+		{Options{Packages: packages, PackageCDN: "http://mirror.lab:81/py/{version}"},
+			"/pyodide/9.9.9/packages/ http://mirror.lab:81/py/9.9.9/", "connect-src 'self' http://mirror.lab:81;", "/pyodide/9.9.9/packages/pyodide-lock.json"},
+	} {
+		h := newHandler(t, c.o)
+		r := ask(t, h, "GET", "/initgrace/config.json")
+		var config Config
+		if err := json.Unmarshal([]byte(body(t, r)), &config); err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Join(config.Pyodide.PackageURLs, " "); got != c.urls || config.Pyodide.LockURL != c.lock {
+			t.Errorf("%q: %q, lock %q", c.urls, got, config.Pyodide.LockURL)
+		}
+		if csp := r.Header.Get("Content-Security-Policy"); !strings.Contains(csp, c.csp) {
+			t.Errorf("%q: %s", c.urls, csp)
+		}
+		if c.lock != "" && body(t, ask(t, h, "GET", c.lock)) != lock {
+			t.Errorf("%q: the lock file is not served", c.urls)
+		}
+	}
+	for _, cdn := range []string{"mirror", "/packages", "ftp://mirror/", "https://x; script-src *", "https://*.lab/", "https://a b/"} {
+		if _, err := New(&Options{Dist: testBundle(t, nil), PackageCDN: cdn}); err == nil || !strings.Contains(err.Error(), "CDN") {
+			t.Errorf("the CDN %q: %v", cdn, err)
+		}
+	}
+	other := fstest.MapFS{"pyodide-lock.json": {Data: []byte(`{"pyodide": "1.2.3"}`)}}
+	if _, err := New(&Options{Dist: testBundle(t, nil), Packages: other}); err == nil || !strings.Contains(err.Error(), "1.2.3") {
+		t.Errorf("packages of another Pyodide: %v", err)
 	}
 }

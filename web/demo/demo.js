@@ -117,10 +117,7 @@ async function findPartner(session, progress) {
 // loadPython starts Pyodide. The server is told first, and so is the partner;
 // then the page may freeze.
 async function loadPython(session) {
-	const [config, source] = await Promise.all([
-		fetch("/initgrace/config.json").then((r) => r.json()),
-		fetch("env.py").then((r) => r.text()),
-	]);
+	const source = await fetch("env.py").then((r) => r.text());
 	for (;;) {
 		enter("load");
 		startBar($("#loading"), 0, EXPECTED_MS);
@@ -129,7 +126,6 @@ async function loadPython(session) {
 		try {
 			let environment;
 			await session.loadPyodide({
-				indexURL: config.pyodide.index_url,
 				expectedMs: EXPECTED_MS,
 				init: (pyodide) => {
 					environment = new Environment(pyodide, source);

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
 import path from "node:path";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
@@ -8,22 +9,106 @@ import { serve } from "./testing/server.mjs";
 
 const local = (name) => fileURLToPath(new URL(name, import.meta.url));
 
-test("a page under a strict policy lives on while Pyodide starts in steps", { timeout: 300_000 }, async (t) => {
-	const library = await compiledLibrary();
-	const server = await serve({
+const SLOW = { timeout: 300_000 };
+
+// A real browser, and pages of a server with a strict policy.
+async function lab(t) {
+	const { file, startup } = await compiledLibrary();
+	const { size, sha256, imports, pyodide: version } = startup;
+	const damaged = await readFile(file);
+	damaged.fill(0xff, 6_000_000, 6_000_064);
+	const files = {};
+	for (const name of ["pyodide.asm.wasm", "python_stdlib.zip", "pyodide-lock.json"]) {
+		files[name] = (await readFile(path.join(pyodideDir, name))).length;
+	}
+	const config = { version, index_url: "/pyodide/", files };
+	const served = {
 		"/": local("testing/page/"),
 		"/initgrace/": local("../"),
 		"/initgrace/pyodide/": local("./"),
+		"/initgrace/vendor/comlink.js": path.join(pyodideDir, "../comlink/dist/esm/comlink.min.mjs"),
 		"/pyodide/": pyodideDir,
-		"/startup.json": path.join(library.dir, "startup.json"),
-		"/compiled.zip": library.file,
-	});
+		"/compiled.zip": file,
+		"/damaged.zip": damaged,
+	};
+	const server = await serve(served);
 	t.after(server.close);
 	const browser = await launch();
 	t.after(browser.close);
-	const page = await browser.open(`${server.origin}/index.html`);
-	while (!(await page.evaluate("'start' in globalThis"))) await new Promise((resolve) => setTimeout(resolve, 50));
-	const { steps, tasks, page: seen } = await page.evaluate("start()");
-	assert.ok(tasks >= steps - 1, `${tasks} other tasks between ${steps} steps`);
-	assert.deepEqual(seen, ["Pyodide in steps", "/index.html"]);
+
+	async function evaluate(compiled, expression) {
+		served["/initgrace/config.json"] = Buffer.from(JSON.stringify({ pyodide: { ...config, compiled } }));
+		const page = await browser.open(`${server.origin}/index.html`);
+		while (!(await page.evaluate("'startWorker' in globalThis"))) await new Promise((resolve) => setTimeout(resolve, 50));
+		const result = await page.evaluate(expression);
+		await page.close();
+		return result;
+	}
+	const compiled = { url: "/compiled.zip", size, sha256, imports };
+	return { evaluate, compiled, files };
+}
+
+test("a page starts Pyodide", SLOW, async (t) => {
+	const { evaluate, compiled, files } = await lab(t);
+	async function start(compiled, options = {}) {
+		const result = await evaluate(compiled, `start(${JSON.stringify(options)})`);
+		assert.deepEqual(result.works.slice(0, 2), ["Pyodide in steps", "/index.html"]);
+		return { ...result, library: result.works[2], phases: [...new Set(result.page.map(({ phase }) => phase))] };
+	}
+
+	let took;
+	await t.test("in steps, with the compiled library", async () => {
+		const r = await start(compiled);
+		assert.equal(r.library, "pyc");
+		assert.ok(r.steps >= 5 && r.tasks >= r.steps - 1, `${r.tasks} other tasks between ${r.steps} steps`);
+		assert.deepEqual(r.phases, ["announced", "downloading", "starting", "ready"]);
+		assert.equal(r.server[0].phase, "starting");
+		assert.deepEqual(r.lease, { phase: "downloading" });
+		const loaded = r.page.filter(({ phase }) => phase === "downloading");
+		const total = files["pyodide.asm.wasm"] + files["pyodide-lock.json"] + compiled.size;
+		assert.deepEqual([loaded.at(-1).bytes, loaded.at(-1).total, loaded.at(-1).fraction], [total, total, 1]);
+		for (const key of ["bytes", "elapsedMs"]) {
+			const values = loaded.map((p) => p[key]);
+			assert.deepEqual(values, values.toSorted((a, b) => a - b), key);
+		}
+		took = Math.round(r.page.at(-1).elapsedMs);
+	});
+	await t.test("and has learnt how long that takes", async () => {
+		const r = await start(compiled, { expectedMs: 99_999 });
+		assert.ok(Math.abs(r.lease.expectedMs - took) <= 50, `${r.lease.expectedMs} ms expected after ${took} ms`);
+		assert.ok(r.server[0].left < r.lease.expectedMs);
+	});
+	await t.test("plainly, when it wants to", async () => {
+		const r = await start(compiled, { steps: false });
+		assert.deepEqual([r.library, r.steps], ["py", 0]);
+		assert.deepEqual(r.phases, ["announced", "downloading", "starting", "ready"]);
+	});
+	for (const [why, instead, library, stepped] of [
+		["the server has no compiled library", undefined, "py", false],
+		["the compiled library is missing", { ...compiled, url: "/missing.zip" }, "py", true],
+		["the compiled library is damaged", { ...compiled, url: "/damaged.zip" }, "py", true],
+		["a start in steps fails", { ...compiled, imports: 7 }, "py", false],
+	]) {
+		await t.test(`plainly, when ${why}`, async () => {
+			const r = await start(instead);
+			assert.deepEqual([r.library, r.steps > 0], [library, stepped]);
+		});
+	}
+});
+
+test("a worker starts Pyodide, and the page runs on", SLOW, async (t) => {
+	const { evaluate, compiled } = await lab(t);
+	const r = await evaluate(compiled, "startWorker()");
+	assert.deepEqual([r.failed, r.refused, r.own], ["package_failed", "invalid_payload", "invalid_payload"]);
+	assert.ok(r.tasks > 100, `${r.tasks} tasks of the page while Python was busy`);
+	assert.deepEqual(r.answers, {
+		number: 43,
+		state: { n: 2, path: [1] },
+		file: "class Game",
+		error: ["PythonError", true],
+		library: "pyc",
+		document: false,
+	});
+	assert.deepEqual(r.phases, ["announced", "downloading", "starting", "init", "ready"]);
+	assert.deepEqual(r.server.map(({ phase }) => phase).at(-1), "init");
 });

@@ -1,21 +1,20 @@
-// Pyodide under a lease.
+// Pyodide under a lease: the downloads, the interpreter, the packages, and what
+// the page does with them at first.
 
-import { fault } from "../errors.js";
-import { install } from "./packages.js";
-import { Watch } from "./watch.js";
+import { report } from "../errors.js";
+import { Estimate } from "./estimate.js";
+import { plan } from "./plan.js";
+import { startPyodide } from "./start.js";
 
 const defaults = {
 	stallMs: 30_000, // of a download
-	packagesPhase: "packages",
-	initPhase: "init",
 };
 
 let interpreter; // Promise of the one on this page
-let imports = 0;
 
 /**
  * Session.loadPyodide. There is one interpreter on a page.
- * @param {{lease: Function}} link runs what blocks under a lease, see loader.js
+ * @param {object} link the way to the server: its url, lease(options, run) and emitLocal(event, data)
  */
 export function loadPyodide(link, options) {
 	interpreter ??= start(link, { ...defaults, ...options }).catch((err) => {
@@ -25,37 +24,90 @@ export function loadPyodide(link, options) {
 	return interpreter;
 }
 
-function start(link, o) {
-	if (!o.indexURL && !o.loadPyodide) return Promise.reject(fault("invalid_payload", "loadPyodide: indexURL is missing"));
-	const indexURL = o.indexURL && new URL(o.indexURL.replace(/\/?$/, "/"), globalThis.location?.href).href;
+async function start(link, o) {
+	o.signal?.throwIfAborted();
+	const setup = await plan(link.url, o);
 	const packages = [o.packages ?? []].flat();
-	return link.lease({ ...o, id: "pyodide" }, async (progress) => {
-		const began = performance.now();
-		const next = (phase) => {
-			const left = o.expectedMs ? Math.max(1000, o.expectedMs - (performance.now() - began)) : 0;
-			return progress(phase, 0, left).catch(() => {}); // a lease that is over changes nothing here
-		};
-		const watch = new Watch(indexURL, o.stallMs, o.onProgress);
-		let pyodide;
-		try {
-			const load = o.loadPyodide ?? (await watch.race(importPyodide(indexURL))).loadPyodide;
-			pyodide = await watch.race(load({ ...o.options, ...(indexURL && { indexURL }) }));
-			if (packages.length) {
-				await next(o.packagesPhase);
-				await watch.race(install(pyodide, packages));
+	const place = o.worker ? "worker" : "page";
+	const estimate = new Estimate([place, setup.version ?? setup.indexURL, ...packages.toSorted()]);
+	const stages = new Stages(link, o, estimate.ms ?? o.expectedMs);
+	stages.tell({ phase: "announced" });
+	const lease = { ...o, id: "pyodide", phase: o.phase ?? "downloading", expectedMs: stages.expectedMs };
+	try {
+		const pyodide = await link.lease(lease, async (progress) => {
+			stages.begin(progress);
+			const start = o.worker ? (await import("./remote.js")).startInWorker : startPyodide;
+			const pyodide = await start(setup, packages, o, stages);
+			if (o.init) {
+				await stages.enter({ phase: "init" }, o.initPhase ?? "init");
+				await o.init(pyodide);
 			}
-		} catch (err) {
-			throw watch.explain(err);
-		} finally {
-			watch.stop();
-		}
-		if (o.init) {
-			await next(o.initPhase);
-			await o.init(pyodide);
-		}
+			return pyodide;
+		});
+		if (!o.loadPyodide) estimate.learn(stages.elapsed);
+		stages.tell({ phase: "ready", fraction: 1 });
 		return pyodide;
-	});
+	} catch (err) {
+		stages.tell({ phase: "failed", code: err?.code, message: String(err?.message ?? err) });
+		throw err;
+	}
 }
 
-// A failed import is remembered by its address, so each try has another one.
-const importPyodide = (indexURL) => import(`${indexURL}pyodide.mjs${imports++ ? `?retry=${imports}` : ""}`);
+// Stages tell the page and the server how far a load is.
+class Stages {
+	constructor(link, { onProgress }, expectedMs) {
+		this.link = link;
+		this.onProgress = onProgress;
+		this.expectedMs = expectedMs;
+	}
+
+	begin(progress) {
+		this.progress = progress;
+		this.began = performance.now();
+		this.told = this.began; // when the server heard of it last
+	}
+
+	get elapsed() {
+		return this.began === undefined ? 0 : performance.now() - this.began;
+	}
+
+	downloaded(bytes) {
+		if (this.phase === "packages") this.tell({ ...this.last, ...bytes, fraction: this.last.fraction });
+		else if (["announced", "downloading"].includes(this.phase)) this.tell({ phase: "downloading", ...bytes });
+	}
+
+	get phase() {
+		return this.last?.phase;
+	}
+
+	// tell tells the page.
+	tell(stage) {
+		this.last = stage;
+		const now = { ...stage, elapsedMs: this.elapsed, expectedMs: this.expectedMs };
+		this.link.emitLocal("progress", now);
+		try {
+			this.onProgress?.(now);
+		} catch (err) {
+			report(err);
+		}
+	}
+
+	// enter tells the server too, and waits for its ack: what follows blocks.
+	async enter(stage, phase) {
+		this.tell(stage);
+		await this.#send(phase, stage.fraction);
+	}
+
+	// pass is for between two blocks: it does not wait, and tells the server
+	// no oftener than it can use.
+	pass(stage, phase) {
+		this.tell(stage);
+		if (performance.now() - this.told >= 1000) void this.#send(phase, stage.fraction);
+	}
+
+	#send(phase, fraction = 0) {
+		this.told = performance.now();
+		const left = this.expectedMs ? Math.max(1000, this.expectedMs - this.elapsed) : 0;
+		return this.progress(phase, fraction, left).catch(() => {}); // a lease that is over changes nothing here
+	}
+}

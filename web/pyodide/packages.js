@@ -1,15 +1,34 @@
 import { fault, text } from "../errors.js";
 
-// install loads packages. Pyodide's own loadPackage resolves although some, or
-// all of them, could not be loaded.
-export async function install(pyodide, packages) {
-	const canonical = (name) => name.toLowerCase().replace(/[-_.]+/g, "-");
-	const nameOf = (p) => canonical(/([^/]*)\.whl$/.exec(p)?.[1].split("-")[0] ?? p);
+const canonical = (name) => name.toLowerCase().replace(/[-_.]+/g, "-");
+const nameOf = (p) => canonical(/([^/]*)\.whl$/.exec(p)?.[1].split("-")[0] ?? p);
+
+/**
+ * Loads packages. Pyodide's own loadPackage resolves although some, or all of
+ * them, could not be loaded; this rejects then.
+ * @param {(p: {package?: string, done: number, count: number}) => void} onProgress for each that has arrived
+ */
+export async function install(pyodide, packages, watch, onProgress) {
 	const complaints = [];
+	let done = 0;
+	let count = packages.length;
+	watch.arrived = (url) => {
+		const name = /([^/]*?)-[^/]*\.(?:whl|zip|tar)$/.exec(url)?.[1];
+		if (name) onProgress({ package: name, done: ++done, count: Math.max(count, done), fraction: done / Math.max(count, done) });
+	};
 	try {
-		await pyodide.loadPackage(packages, { errorCallback: (line) => complaints.push(line) });
+		await pyodide.loadPackage(packages, {
+			checkIntegrity: true, // Pyodide's default, but only without any options
+			messageCallback: (line) => {
+				const names = /^Loading (.*)$/.exec(line)?.[1].split(", ");
+				if (names) onProgress({ done, count: (count = Math.max(count, names.length)) });
+			},
+			errorCallback: (line) => complaints.push(line),
+		});
 	} catch (err) { // a name that the lock file does not know
 		throw fault("package_failed", text(err), err);
+	} finally {
+		watch.arrived = undefined;
 	}
 	const loaded = new Set(Object.keys(pyodide.loadedPackages).map(canonical));
 	const missing = packages.filter((p) => !loaded.has(nameOf(p)));

@@ -20,6 +20,8 @@ type serve struct {
 	Addr         string     `default:"127.0.0.1:8080" placeholder:"HOST:PORT" help:"Address to listen on."`
 	Site         string     `placeholder:"DIR" help:"Folder of the study's pages, served at / (default: the demo study)."`
 	Pyodide      string     `placeholder:"DIR" help:"Folder of the npm package pyodide (default: the embedded one)."`
+	Packages     string     `placeholder:"DIR" help:"Folder of packages for Pyodide, filled by initgrace pyodide add (default: none)."`
+	PackageCDN   string     `placeholder:"URL" help:"Where pages find packages that are not in --packages: a folder's URL, {version} stands for Pyodide's, or public, Pyodide's own CDN (default: nowhere)."`
 	DB           string     `name:"db" placeholder:"FILE" help:"SQLite file of the sessions (default: in memory, lost at exit)."`
 	Study        string     `aliases:"config" placeholder:"FILE" help:"Study file (default: initgrace.yaml in --site, if there is one)."`
 	AdminToken   string     `placeholder:"TOKEN" help:"Token of the administration pages (default: they are off)."`
@@ -57,7 +59,7 @@ const shutdownTimeout = 10 * time.Second
 func (s serve) Run(ctx context.Context, c console) error {
 	log := slog.New(slog.NewTextHandler(c.stderr, &slog.HandlerOptions{Level: s.LogLevel}))
 	cfg := server.Config{
-		Origins: s.Origin, TrustedProxies: s.TrustedProxy, Polling: s.Polling,
+		Origins: s.Origin, PackageCDN: s.PackageCDN, TrustedProxies: s.TrustedProxy, Polling: s.Polling,
 		Limits: s.Limits.socketio(), Logger: log, AdminToken: s.AdminToken,
 	}
 	var err error
@@ -68,6 +70,9 @@ func (s serve) Run(ctx context.Context, c console) error {
 		return err
 	}
 	if cfg.Pyodide, err = folder("--pyodide", s.Pyodide); err != nil {
+		return err
+	}
+	if cfg.Packages, err = folder("--packages", s.Packages); err != nil {
 		return err
 	}
 	if cfg.Store, err = sqlite.Open(s.DB, nil); err != nil {

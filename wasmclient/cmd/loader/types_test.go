@@ -76,7 +76,8 @@ func TestTypesKnowTheEvents(t *testing.T) {
 	}
 	made = slices.Concat(made,
 		found(t, root+"/wasmclient/codes.go", `Event[A-Za-z]+ += "([a-z_]+)"`),
-		found(t, root+"/web/loader.js", `emitLocal\("([a-z_]+)"`))
+		found(t, root+"/web/*.js", `emitLocal\("([a-z_]+)"`),
+		found(t, root+"/web/pyodide/*.js", `emitLocal\("([a-z_]+)"`))
 	slices.Sort(made)
 	if made = slices.Compact(made); !slices.Equal(made, documented) {
 		t.Errorf("events made:\n%s\ndocumented:\n%s", strings.Join(made, " "), strings.Join(documented, " "))

@@ -33,7 +33,9 @@ func run(args []string, stdout io.Writer) error {
 	flags := flag.NewFlagSet("pack", flag.ContinueOnError)
 	quality := flags.Int("brotli", 9, "Brotli quality of files over 256 KiB, 0 to 11")
 	loader := flags.String("loader", "bin/loader.wasm", "the loader, built for GOOS=js")
+	modules := flags.String("modules", "node_modules", "where npm has put its packages")
 	pyodide := flags.String("pyodide", "node_modules/pyodide", "the npm package pyodide")
+	compiled := flags.String("compiled", "bin/pyodide", "its compiled library, as web/pyodide/stdlib.mjs left it")
 	out := flags.String("out", "web/dist", "where to write")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -43,9 +45,10 @@ func run(args []string, stdout io.Writer) error {
 		return err
 	}
 	files := map[string]string{
-		"initgrace/loader.js":    "web/loader.js",
-		"initgrace/loader.wasm":  *loader,
-		"initgrace/wasm_exec.js": "wasm_exec.js",
+		"initgrace/loader.js":         "web/loader.js",
+		"initgrace/loader.wasm":       *loader,
+		"initgrace/wasm_exec.js":      "wasm_exec.js",
+		"initgrace/vendor/comlink.js": filepath.Join(*modules, "comlink/dist/esm/comlink.min.mjs"),
 	}
 	for _, pattern := range []string{"*.js", "*.d.ts", "pyodide/*.js"} { // its other files and types
 		names, err := filepath.Glob(filepath.Join("web", pattern))
@@ -58,6 +61,9 @@ func run(args []string, stdout io.Writer) error {
 	}
 	for _, name := range pyodideFiles {
 		files[path.Join("pyodide", version, name)] = filepath.Join(*pyodide, name)
+	}
+	for _, name := range []string{bundle.LibraryName, bundle.StartupName} {
+		files[path.Join("pyodide", version, name)] = filepath.Join(*compiled, name)
 	}
 	if err := addTree(files, "demo", "web/demo"); err != nil {
 		return err

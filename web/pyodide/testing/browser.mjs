@@ -69,7 +69,8 @@ export async function launch(executable = find()) {
 			if (thrown) throw new Error(thrown.exception?.description ?? thrown.text);
 			return result.value;
 		}
-		return { command, evaluate };
+		const close = () => send("Target.closeTarget", { targetId });
+		return { command, evaluate, close };
 	}
 
 	/** Records trace events of these categories while `body` runs. */

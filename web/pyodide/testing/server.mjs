@@ -18,13 +18,14 @@ const TYPES = {
 const BROTLI = { params: { [constants.BROTLI_PARAM_QUALITY]: 5 } };
 
 /**
- * @param {Record<string, string>} files a file for each URL path; a folder for paths that end in a slash
+ * @param {Record<string, string | Uint8Array>} files a file or its content for each URL path; a folder for paths that end in a slash
  * @returns {Promise<{origin: string, close: () => void}>}
  */
 export async function serve(files) {
 	const compressed = new Map();
 	function body(file) {
-		if (!compressed.has(file)) compressed.set(file, brotliCompressSync(readFileSync(file), BROTLI));
+		const content = () => (typeof file === "string" ? readFileSync(file) : file);
+		if (!compressed.has(file)) compressed.set(file, brotliCompressSync(content(), BROTLI));
 		return compressed.get(file);
 	}
 	function find(url) {
@@ -32,14 +33,15 @@ export async function serve(files) {
 		return files[url] ?? (files[folder] && path.join(files[folder], url.slice(folder.length)));
 	}
 	const server = createServer((request, response) => {
-		const file = find(request.url);
+		const { pathname } = new URL(request.url, "http://localhost");
+		const file = find(pathname);
 		try {
 			const content = body(file);
 			response.writeHead(200, {
-				"Content-Type": TYPES[path.extname(file)] ?? "application/octet-stream",
+				"Content-Type": TYPES[path.extname(pathname === "/" ? "index.html" : pathname)] ?? "application/octet-stream",
 				"Content-Encoding": "br",
 				"Content-Length": content.length,
-				"Cache-Control": "public, max-age=31536000, immutable",
+				"Cache-Control": typeof file === "string" ? "public, max-age=31536000, immutable" : "no-store",
 				"Content-Security-Policy": "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'",
 			});
 			response.end(content);

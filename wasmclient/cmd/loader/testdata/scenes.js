@@ -109,13 +109,12 @@ export const loadOwn = ({ how, ...options }) => {
 // The real one.
 export async function pyodide({ packages, ...options }) {
 	const phases = new Set();
-	let bytes = 0;
 	const began = performance.now();
 	const result = await caught(
 		session.loadPyodide({
 			packages,
 			init: (py) => py.runPython("import sys; [1, 2][1] + sys.version_info.major"),
-			onProgress: (p) => { bytes += p.bytes; phases.add(p.url.split("/").pop()); },
+			onProgress: (p) => { if (p.url) phases.add(p.url.split("/").pop()); },
 			...options,
 		}).then((py) => py.runPython("sum(range(101))")),
 	);

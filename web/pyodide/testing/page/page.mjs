@@ -1,36 +1,75 @@
-import { gently } from "/initgrace/pyodide/gentle.js";
+import { loadPyodide } from "/initgrace/pyodide/load.js";
 import { nextTask } from "/initgrace/task.js";
-import { loadPyodide } from "/pyodide/pyodide.mjs";
 
-// Starts Pyodide in steps and says how many other tasks the page ran meanwhile, and that Python works.
-globalThis.start = async () => {
-	const { imports } = await (await fetch("/startup.json")).json();
+// A way to a server that grants everything at once and keeps what it is told.
+function link(told) {
+	return {
+		url: new URL("/", location).href,
+		emitLocal: (event, data) => event === "progress" && told.page.push(data),
+		async lease(options, run) {
+			told.lease = options;
+			return run(async (phase, fraction, left) => void told.server.push({ phase, fraction, left }));
+		},
+	};
+}
+
+// Starts Pyodide as a session does and says how it went, how many other tasks
+// the page ran between the first and the last step, and that Python works.
+globalThis.start = async (options = {}) => {
+	const told = { page: [], server: [] };
 	let tasks = 0;
 	let loading = true;
 	(async () => {
 		for (; loading; tasks++) await nextTask();
 	})();
-	let before;
-	let within;
-	const python = await loadPyodide(
-		gently(
-			{ indexURL: "/pyodide/", stdLibURL: "/compiled.zip" },
-			{
-				imports,
-				stepMs: 0,
-				onProgress: () => {
-					before ??= tasks;
-					within = tasks;
-				},
-			},
-		),
-	);
+	const between = [];
+	const python = await loadPyodide(link(told), {
+		...options,
+		onProgress: ({ phase, fraction }) => phase === "starting" && fraction && between.push(tasks),
+	});
 	loading = false;
-	const waited = await python.runPythonAsync(`
+	const works = await python.runPythonAsync(`
 		import asyncio, js, json
 		from pyodide.ffi import run_sync
 		run_sync(asyncio.sleep(0.01))  # stack switching
-		json.dumps([js.document.title, js.location.pathname])
+		json.dumps([js.document.title, js.location.pathname, json.__file__.rpartition(".")[2]])
 	`);
-	return { steps: imports.length, tasks: within - before, page: JSON.parse(waited) };
+	const { phase, expectedMs } = told.lease;
+	return { ...told, lease: { phase, expectedMs }, steps: between.length, tasks: between.at(-1) - between[0], works: JSON.parse(works) };
+};
+
+// The same in a worker of its own, and what the page can do with it.
+globalThis.startWorker = async () => {
+	const told = { page: [], server: [] };
+	const failed = await loadPyodide(link(told), { worker: true, packages: ["/nowhere-1.0-py3-none-any.whl"] }).catch((err) => err.code);
+	const refused = await loadPyodide(link(told), { worker: true, options: { stdout() {} } }).catch((err) => err.code);
+	const own = await loadPyodide(link(told), { worker: true, loadPyodide: () => {} }).catch((err) => err.code);
+	told.page.length = 0;
+	const python = await loadPyodide(link(told), {
+		worker: true,
+		init: async (python) => {
+			await python.FS.writeFile("study.py", "class Game:\n\tdef step(self, n): return {'n': n + 1, 'path': [n]}\n");
+			await python.runPython("import study; game = study.Game()");
+		},
+	});
+	let tasks = 0;
+	let running = true;
+	const others = (async () => {
+		for (; running; tasks++) await nextTask();
+	})();
+	await python.runPythonAsync("import time\nend = time.monotonic() + 1\nwhile time.monotonic() < end: pass");
+	running = false;
+	await others;
+	const step = await python.runPython("game.step");
+	await python.globals.set("given", 42);
+	const answers = {
+		number: await python.runPython("given + 1"),
+		state: await step(1),
+		file: (await python.FS.readFile("study.py", { encoding: "utf8" })).slice(0, 10),
+		error: await python.runPython("1 / 0").catch((err) => [err.name, err.message.includes("ZeroDivisionError")]),
+		library: await python.runPython("import json; json.__file__.rpartition('.')[2]"),
+		document: await python.runPython("import js; hasattr(js, 'document')"),
+	};
+	python.terminate();
+	return { failed, refused, own, tasks, answers, phases: [...new Set(told.page.map(({ phase }) => phase))], server: told.server };
 };

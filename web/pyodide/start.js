@@ -1,0 +1,63 @@
+// The start itself: the downloads, the interpreter, the packages. It runs on
+// the page or in a worker of Pyodide's own.
+
+import { gently } from "./gentle.js";
+import { install } from "./packages.js";
+import { Watch } from "./watch.js";
+
+let imports = 0;
+
+/**
+ * @param {object} setup see plan.js
+ * @param {string[]} packages
+ * @param {object} o what the page asked for; signal, stallMs, phase, packagesPhase, loadPyodide
+ * @param {object} stages is told how far it is; see load.js
+ */
+export async function startPyodide(setup, packages, o, stages) {
+	const watch = new Watch(setup, o.stallMs, {
+		downloaded: (bytes) => stages.downloaded(bytes),
+		instantiated: () => stages.enter({ phase: "starting" }, o.phase ?? "starting"),
+	});
+	const abort = () => watch.fail(o.signal.reason);
+	o.signal?.addEventListener("abort", abort);
+	let pyodide;
+	try {
+		pyodide = await interpret(setup, o, watch, stages);
+		if (packages.length) {
+			await stages.enter({ phase: "packages" }, o.packagesPhase ?? "packages");
+			await watch.race(install(pyodide, packages, watch, (p) => stages.tell({ phase: "packages", ...p })));
+		}
+	} catch (err) {
+		throw o.signal?.aborted ? o.signal.reason : watch.explain(err);
+	} finally {
+		watch.stop();
+		o.signal?.removeEventListener("abort", abort);
+	}
+	return pyodide;
+}
+
+// interpret starts Python: in steps and with the compiled library if the server
+// has one for this Pyodide. If that fails by itself, plainly.
+async function interpret(setup, o, watch, stages) {
+	const options = { ...setup.options, ...o.options };
+	if (o.loadPyodide) return watch.race(o.loadPyodide(options));
+	const { loadPyodide } = await watch.race(importPyodide(setup.indexURL));
+	if (!setup.compiled) return watch.race(loadPyodide(options));
+	const stop = new AbortController();
+	try {
+		return await watch.race(loadPyodide(gently({ ...options, stdLibURL: setup.compiled.url }, {
+			imports: setup.compiled.imports,
+			signal: stop.signal,
+			onProgress: (fraction) => stages.pass({ phase: "starting", fraction }, o.phase ?? "starting"),
+		})));
+	} catch (err) {
+		if (watch.given) throw err; // it would not go better without steps
+		console.warn("initgrace: Pyodide is started without steps, because with them:", err);
+		return await watch.race(loadPyodide(options));
+	} finally {
+		stop.abort(new Error("this start of Pyodide was given up"));
+	}
+}
+
+// A failed import is remembered by its address, so each try has another one.
+const importPyodide = (indexURL) => import(`${indexURL}pyodide.mjs${imports++ ? `?retry=${imports}` : ""}`);

@@ -1,0 +1,45 @@
+// The worker in which Pyodide runs if the page asks for one; remote.js is the
+// page's side.
+
+import { text } from "../errors.js";
+import { expose, proxy, transferHandlers } from "../vendor/comlink.js";
+import { startPyodide } from "./start.js";
+
+let python;
+
+// A Python object cannot cross: data goes as a copy, a function as one that
+// can be called from there. First of all handlers: the others look for symbols
+// in what they are asked about, at which a dict raises.
+const others = [...transferHandlers];
+transferHandlers.clear();
+transferHandlers.set("python", {
+	canHandle: (value) => python !== undefined && value instanceof python.ffi.PyProxy,
+	serialize(object) {
+		if (object instanceof python.ffi.PyCallable) {
+			const { port1, port2 } = new MessageChannel();
+			expose((...args) => object(...args), port1);
+			return [{ callable: port2 }, [port2]];
+		}
+		if (object === python.globals || object === python.pyodide_py) return [{}, []]; // they are Pyodide's own
+		try {
+			const value = object.toJs({ dict_converter: Object.fromEntries, create_pyproxies: false });
+			return [{ value }, []];
+		} finally {
+			object.destroy();
+		}
+	},
+	deserialize: () => undefined, // none comes back
+});
+for (const [name, handler] of others) transferHandlers.set(name, handler);
+
+expose({
+	// start resolves with why it failed, since an Error crosses without its code.
+	async start(setup, packages, o, stages) {
+		try {
+			python = await startPyodide(setup, packages, o, stages);
+		} catch (err) {
+			return { code: err.code ?? "load_failed", message: text(err) };
+		}
+	},
+	python: () => proxy(python),
+});
