@@ -64,6 +64,18 @@ func (c *Client) note(name string, payload []byte) error {
 		if read(payload, &g) && g.Group == s.Group {
 			s.Group, s.Partners = "", nil
 		}
+	case protocol.EventGroupChanged:
+		var g protocol.GroupChanged
+		if read(payload, &g) && g.Group == s.Group {
+			s.Partners = slices.DeleteFunc(g.Members, func(p string) bool { return p == s.Participant })
+		}
+	case protocol.EventOutcome:
+		var o protocol.Ended
+		if read(payload, &o) {
+			s.Outcome = &o
+		}
+	case protocol.EventPolicy:
+		read(payload, &s.Policy)
 	case protocol.EventPong:
 		var p protocol.Pong
 		if read(payload, &p) {

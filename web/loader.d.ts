@@ -106,6 +106,16 @@ export interface Session {
 	readonly latencyMs: number;
 	/** Largest recent round trip in the group. */
 	readonly maxLatencyMs: number;
+	/** Of the study file: the experiment that the participant is in. */
+	readonly experiment: string | undefined;
+	/** The condition that was drawn for this participant, once. */
+	readonly condition: string | undefined;
+	/** The scenes in the order that was drawn with it. */
+	readonly scenes: string[];
+	/** What the study file wants Pyodide to install: for {@link loadPyodide}. */
+	readonly packages: string[];
+	/** How the study ended for this participant, if it has. */
+	readonly outcome: Outcome | undefined;
 	/** How the last load went that ended well. */
 	readonly lastLoad: LoadResult | undefined;
 
@@ -143,7 +153,11 @@ export interface Session {
 	 */
 	saveState(state: Partial<State>, options?: CallOptions): Promise<number>;
 
-	/** Asks for a place in a group of that size (default 2). "group_ready" says when it is complete. */
+	/**
+	 * Asks for a place in a group: of the experiment's size, or without a study
+	 * file of that size (default 2). "group_ready" says when it is complete,
+	 * "waiting" how things stand, "outcome" that the waiting was in vain.
+	 */
 	join(options?: { size?: number }, call?: CallOptions): Promise<Waiting>;
 
 	/**
@@ -153,6 +167,12 @@ export interface Session {
 	 * may see it twice.
 	 */
 	send(data: unknown, options?: CallOptions): Promise<{ ok: true; seq: number }>;
+
+	/** Says that the study is finished, and resolves with how to be paid. */
+	finish(options?: CallOptions): Promise<Outcome>;
+
+	/** Answers "ask" with one of its choices. */
+	answer(choice: string, options?: CallOptions): Promise<{ ok: true }>;
 
 	/** Sends any event and resolves with the payload of its ack. */
 	emit(event: string, payload?: unknown, options?: CallOptions): Promise<any>;
@@ -365,6 +385,25 @@ export interface Waiting {
 	present: number;
 	/** Needed. */
 	size: number;
+	/** 1: the next. */
+	position: number;
+	/** Until enough have come, if they come as lately. Absent while nobody can tell. */
+	expected_ms?: number;
+	/** Until the waiting is over without a group. Absent: it never is. */
+	timeout_ms?: number;
+}
+
+/** How the study ended for a participant. It is decided once. */
+export interface Outcome {
+	ok: true;
+	/** finish() was called; a partner's seat was given up; there was no group in time. */
+	outcome: "completed" | "partner_gone" | "wait_timeout";
+	/** The code to enter, if the study file gives one. */
+	code?: string;
+	/** The address to return to. */
+	link?: string;
+	/** Whose seat was given up. */
+	partner?: string;
 }
 
 /** Presence of a partner, or with "presence" of this participant. */
@@ -400,7 +439,15 @@ export interface SessionEvents {
 	/** The group is complete. Members stand in the same order for everybody. */
 	group_ready: { group: string; members: string[] };
 	/** The group is over, because that participant's seat was given up. */
-	group_end: { group: string; participant: string; reason: string };
+	group_end: { group: string; participant: string; reason: string; requeued?: boolean };
+	/** Who the members are now: one has left, or another one has taken the place. Missing places are held open for deadline_ms. */
+	group_changed: { group: string; members: string[]; left?: string; joined?: string; missing?: number; deadline_ms?: number };
+	/** How shall the group go on? {@link Session.answer} */
+	ask: { group: string; participant: string; choices: string[]; default: string; deadline_ms: number };
+	/** The study is over for this participant. */
+	outcome: Outcome;
+	/** Other times apply, in another scene. */
+	policy: Policy;
 	/** From a partner. Seq counts that partner's messages. */
 	message: { from: string; seq: number; data: any };
 	/** The answer to a latency measurement. */
@@ -443,6 +490,10 @@ export type Code =
 	| "stale_version" // saveState from an older version
 	| "not_in_group" // send without a group
 	| "in_group" // join while in a group
+	| "unknown_experiment" // the study file has no such experiment
+	| "too_slow" // join: the connection is slower than the experiment allows
+	| "not_asked" // answer without a question, or after the decision
+	| "study_over" // join or finish when there is an outcome already
 	// The policy's answer; the page may go on, unprotected.
 	| "load_budget" // the session's budget of loading is used up
 	| "load_limit" // too many loads are open at once

@@ -381,6 +381,11 @@ class Session {
 	get connected() { return !this.#link.ended && this.#link.state.connected; }
 	get latencyMs() { return this.#link.state.latency_ms; }
 	get maxLatencyMs() { return this.#link.state.max_latency_ms; }
+	get experiment() { return this.#link.state.experiment; }
+	get condition() { return this.#link.state.condition; }
+	get scenes() { return this.#link.state.scenes ?? []; }
+	get packages() { return this.#link.state.packages ?? []; }
+	get outcome() { return this.#link.state.outcome; }
 	get lastLoad() { return this.#link.lastLoad; }
 	get state() {
 		const { scene_id, stager_state = null, globals = null } = this.#link.state;
@@ -402,6 +407,14 @@ class Session {
 
 	join({ size } = {}, options) {
 		return this.emit("join", { size }, options);
+	}
+
+	finish(options) {
+		return this.emit("finish", {}, options);
+	}
+
+	answer(choice, options) {
+		return this.emit("answer", { choice }, options);
 	}
 
 	async saveState({ scene_id = "", stager_state = null, globals = null } = {}, { timeoutMs = this.#link.callTimeoutMs } = {}) {

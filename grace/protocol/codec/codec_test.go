@@ -25,7 +25,7 @@ var written = []any{
 // readable are those of every type that Decode knows.
 var readable = []any{
 	protocol.Session{}, protocol.State{}, protocol.Policy{}, protocol.PartnerState{}, protocol.LoadAck{}, protocol.CompleteAck{},
-	protocol.StateSaved{}, protocol.Sent{}, protocol.Waiting{}, protocol.GroupReady{}, protocol.GroupEnd{}, protocol.Message{},
+	protocol.StateSaved{}, protocol.Sent{}, protocol.Waiting{}, protocol.GroupReady{}, protocol.GroupEnd{}, protocol.GroupChanged{}, protocol.Ended{}, protocol.Message{},
 	protocol.Pong{}, protocol.Restarting{}, protocol.Error{},
 }
 

@@ -64,6 +64,8 @@ func scalar(data []byte, v any) error {
 		return text(data, v)
 	case *protocol.Reason:
 		return text(data, v)
+	case *protocol.Outcome:
+		return text(data, v)
 	case *protocol.Code:
 		return text(data, v)
 	case *bool:
@@ -197,9 +199,35 @@ func fields(v any) Object {
 				return &v.Present
 			case "size":
 				return &v.Size
+			case "position":
+				return &v.Position
+			case "expected_ms":
+				return &v.ExpectedMS
+			case "timeout_ms":
+				return &v.TimeoutMS
 			}
 			return nil
 		}
+	case *protocol.GroupChanged:
+		return func(name string) any {
+			switch name {
+			case "group":
+				return &v.Group
+			case "members":
+				return &v.Members
+			case "left":
+				return &v.Left
+			case "joined":
+				return &v.Joined
+			case "missing":
+				return &v.Missing
+			case "deadline_ms":
+				return &v.DeadlineMS
+			}
+			return nil
+		}
+	case *protocol.Ended:
+		return endedFields(v)
 	case *protocol.GroupReady:
 		return func(name string) any {
 			switch name {
@@ -219,6 +247,8 @@ func fields(v any) Object {
 				return &v.Participant
 			case "reason":
 				return &v.Reason
+			case "requeued":
+				return &v.Requeued
 			}
 			return nil
 		}
@@ -288,8 +318,39 @@ func sessionFields(v *protocol.Session) Object {
 			return &v.Partners
 		case "policy":
 			return policyFields(&v.Policy)
+		case "experiment":
+			return &v.Experiment
+		case "condition":
+			return &v.Condition
+		case "scenes":
+			return &v.Scenes
+		case "packages":
+			return &v.Packages
+		case "outcome":
+			if v.Outcome == nil {
+				v.Outcome = new(protocol.Ended)
+			}
+			return endedFields(v.Outcome)
 		}
 		return stateField(&v.State, name)
+	}
+}
+
+func endedFields(v *protocol.Ended) Object {
+	return func(name string) any {
+		switch name {
+		case "ok":
+			return &v.OK
+		case "outcome":
+			return &v.Outcome
+		case "code":
+			return &v.Code
+		case "link":
+			return &v.Link
+		case "partner":
+			return &v.Partner
+		}
+		return nil
 	}
 }
 

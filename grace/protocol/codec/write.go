@@ -270,5 +270,22 @@ func (w *Writer) session(v protocol.Session) error {
 		return err
 	}
 	w.Raw("policy", policy)
+	w.optText("experiment", v.Experiment)
+	w.optText("condition", v.Condition)
+	if len(v.Scenes) > 0 {
+		w.Texts("scenes", v.Scenes)
+	}
+	if len(v.Packages) > 0 {
+		w.Texts("packages", v.Packages)
+	}
+	if o := v.Outcome; o != nil {
+		var e Writer
+		e.Bool("ok", o.OK)
+		e.Text("outcome", string(o.Outcome))
+		e.optText("code", o.Code)
+		e.optText("link", o.Link)
+		e.optText("partner", o.Partner)
+		w.Raw("outcome", e.JSON())
+	}
 	return nil
 }
