@@ -135,17 +135,18 @@ func (r *rig) post(path, body string) int {
 // plain is a Socket.IO client without any SDK: what an experiment page that
 // follows the protocol by hand does.
 type plain struct {
-	t      testing.TB
-	ws     *websocket.Conn
-	line   *line
-	frozen bool // the page's main thread is blocked
-	asked  bool // a ping arrived meanwhile
-	events chan event
-	closed chan struct{}
-	err    error // why, once closed
-	mu     sync.Mutex
-	next   uint64
-	acks   map[uint64]chan json.RawMessage
+	t        testing.TB
+	ws       *websocket.Conn
+	line     *line
+	frozen   bool         // the page's main thread is blocked
+	asked    bool         // a ping arrived meanwhile
+	answered atomic.Int64 // pings
+	events   chan event
+	closed   chan struct{}
+	err      error // why, once closed
+	mu       sync.Mutex
+	next     uint64
+	acks     map[uint64]chan json.RawMessage
 }
 
 type event struct {
@@ -224,6 +225,7 @@ func (p *plain) read(auth string, admitted chan<- error) {
 			p.mu.Unlock()
 			if !frozen {
 				p.write("3")
+				p.answered.Add(1)
 			}
 		case typ == sio.Message:
 			p.packet(data, admitted)

@@ -63,6 +63,10 @@ func (l *loop) handle(now time.Time, p *peer, e socketio.Event, act action, refu
 	if !e.Ack {
 		return
 	}
+	if sent, ok := reply.(*protocol.Sent); ok {
+		l.once(func() { p.conn.Ack(e.AckID, sent) })
+		return
+	}
 	l.then(func(err error) {
 		switch {
 		case refused != nil:
@@ -213,6 +217,7 @@ func decodeStateSave(payload json.RawMessage) (action, *protocol.Error) {
 		s := &m.session
 		if v.Version != s.Version {
 			if v.Version+1 == s.Version && sameState(v.State, s.State) { // sent again: its ack was lost
+				l.received(m, min(v.Seq, m.box.Emitted()))
 				return &protocol.StateSaved{OK: true, Version: s.Version}, nil
 			}
 			return nil, protocol.NewError(protocol.CodeStaleVersion,
@@ -220,6 +225,7 @@ func decodeStateSave(payload json.RawMessage) (action, *protocol.Error) {
 		}
 		s.State = v.State
 		s.Version++
+		l.received(m, min(v.Seq, m.box.Emitted()))
 		l.mark(m)
 		l.sceneChanged(now, m)
 		l.recordChatter(now, m, eventlog.Record{
@@ -231,42 +237,6 @@ func decodeStateSave(payload json.RawMessage) (action, *protocol.Error) {
 
 func sameState(a, b protocol.State) bool {
 	return a.SceneID == b.SceneID && bytes.Equal(a.StagerState, b.StagerState) && bytes.Equal(a.Globals, b.Globals)
-}
-
-// maxMessage bounds one group message, in bytes of JSON.
-const maxMessage = 16 << 10
-
-func decodeSend(payload json.RawMessage) (action, *protocol.Error) {
-	v, refused := into[protocol.Send](payload)
-	switch {
-	case refused != nil:
-		return nil, refused
-	case len(v.Data) == 0:
-		return nil, invalid("data is missing")
-	case len(v.Data) > maxMessage:
-		return nil, protocol.NewError(protocol.CodeTooLarge, fmt.Sprintf("data is over %d bytes", maxMessage))
-	}
-	return func(l *loop, now time.Time, p *peer) (any, *protocol.Error) {
-		partners := l.groups.Partners(p.participant)
-		if len(partners) == 0 {
-			return nil, protocol.NewError(protocol.CodeNotInGroup, "the participant has no partners")
-		}
-		m := l.members[p.participant]
-		m.session.Sent++
-		m.trace.sent.add(len(v.Data))
-		frame := l.encode(protocol.EventMessage, protocol.Message{From: p.participant, Seq: m.session.Sent, Data: v.Data})
-		for _, partner := range partners {
-			pm := l.members[partner]
-			if pm == nil {
-				continue
-			}
-			pm.trace.received.add(len(v.Data))
-			if !l.sendFrame(pm, "", frame) {
-				l.log.Warn("a held message was dropped", "from", p.participant, "to", partner, "held_bytes", pm.held.Bytes())
-			}
-		}
-		return &protocol.Sent{OK: true, Seq: m.session.Sent}, nil
-	}, nil
 }
 
 // maxLatency bounds what a client may claim, in milliseconds.
@@ -282,6 +252,7 @@ func decodePing(payload json.RawMessage) (action, *protocol.Error) {
 	}
 	return func(l *loop, now time.Time, p *peer) (any, *protocol.Error) {
 		m := l.members[p.participant]
+		l.read(m, v.Seq)
 		if v.LatencyMS > 0 {
 			m.latency = v.LatencyMS
 			l.metrics.Latency(time.Duration(v.LatencyMS * float64(time.Millisecond)))

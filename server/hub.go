@@ -2,6 +2,7 @@ package server
 
 import (
 	"encoding/json"
+	"sync/atomic"
 	"time"
 
 	"initgrace/grace"
@@ -20,6 +21,9 @@ type peer struct {
 	conn  *socketio.Conn
 	epoch uint64    // the loop's, as what follows
 	heard time.Time // last sign of life on this connection
+
+	written atomic.Uint64 // the last message that was given to the connection
+	ponged  uint64        // the same, when the last pong came
 }
 
 func (h hub) Authorize(c *socketio.Conn, hs socketio.Handshake) *protocol.Error {
@@ -60,7 +64,10 @@ func (h hub) PagePong(c *socketio.Conn) {
 	if p.worker {
 		kind = grace.Browser
 	}
-	h.loop.post(func(l *loop, now time.Time) { l.heard(now, p, kind) })
+	h.loop.post(func(l *loop, now time.Time) {
+		l.heard(now, p, kind)
+		l.ponged(p)
+	})
 }
 
 func (h hub) BrowserPong(c *socketio.Conn, roundTrip time.Duration) {

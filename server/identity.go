@@ -22,6 +22,8 @@ type identity struct {
 	participant, experiment, group, pageID string
 	worker                                 bool // the client's code does not run on the page's main thread
 	loads                                  []grace.LoadRequest
+	seq                                    *uint64 // last message read; nil: the client does not count
+	keep                                   bool    // messages are received when a state_save says so
 }
 
 // identify validates a handshake's auth object.
@@ -57,6 +59,7 @@ func identify(auth json.RawMessage, secret []byte) (identity, *protocol.Error) {
 	id := identity{
 		participant: a.Participant, experiment: a.Experiment, group: a.Group,
 		pageID: a.PageID, worker: a.Host == protocol.HostWorker,
+		seq: a.Seq, keep: a.Keep && a.Seq != nil,
 	}
 	if a.Loads != nil {
 		id.loads = []grace.LoadRequest{} // the client does say, even if there is none

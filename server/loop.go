@@ -45,8 +45,10 @@ type loop struct {
 	lost    int // what the store did not take then; read it after done
 
 	// Decided and not handed to the committer yet.
-	dirty []*member
-	after []effect
+	dirty   []*member
+	boxes   []*member // whose mailbox is to be stored
+	letters []store.Message
+	after   []effect
 
 	commits   chan batch
 	committed chan batch // what came back, with its error
@@ -57,8 +59,12 @@ type loop struct {
 type task func(l *loop, now time.Time)
 
 // effect is one consequence, run in order after the commit. The error tells
-// that the facts could not be stored.
-type effect func(error)
+// that the facts could not be stored. One that is patient waits for the commit
+// that stores them.
+type effect struct {
+	run     func(error)
+	patient bool
+}
 
 // batch is what is stored at once, and what follows from it.
 type batch struct {
@@ -98,7 +104,7 @@ func (l *loop) run() {
 	busy, quit := false, l.quit
 	for {
 		if !busy && l.storing.Err() != nil {
-			l.lost = len(l.dirty) + len(l.journal.records)
+			l.lost = len(l.dirty) + len(l.letters) + len(l.journal.records)
 			return
 		}
 		if !busy && l.pending() > 0 {
@@ -148,7 +154,9 @@ func (l *loop) run() {
 }
 
 // pending is how much waits for the store.
-func (l *loop) pending() int { return len(l.dirty) + len(l.after) + len(l.journal.records) }
+func (l *loop) pending() int {
+	return len(l.dirty) + len(l.boxes) + len(l.letters) + len(l.after) + len(l.journal.records)
+}
 
 // full says whether the store is too far behind.
 func (l *loop) full() bool {
@@ -201,7 +209,12 @@ func (l *loop) publish(now time.Time) {
 }
 
 // then adds an effect.
-func (l *loop) then(e effect) { l.after = append(l.after, e) }
+func (l *loop) then(run func(error)) { l.after = append(l.after, effect{run: run}) }
+
+// once adds an effect that waits, however long, until its facts are stored.
+func (l *loop) once(run func()) {
+	l.after = append(l.after, effect{func(error) { run() }, true})
+}
 
 // mark notes that a member's session must be stored.
 func (l *loop) mark(m *member) {
@@ -220,7 +233,12 @@ func (l *loop) take() batch {
 		m.session.Updated = wall
 		b.Sessions = append(b.Sessions, m.session)
 	}
-	l.dirty, l.after = l.dirty[:0], nil
+	for _, m := range l.boxes {
+		m.unboxed = false
+		b.Mailboxes = append(b.Mailboxes, m.box.Mailbox)
+	}
+	b.Messages = l.letters
+	l.dirty, l.boxes, l.letters, l.after = l.dirty[:0], l.boxes[:0], nil, nil
 	return b
 }
 
@@ -228,13 +246,22 @@ func (l *loop) take() batch {
 // stored with the next one, and who is gone is forgotten once that is stored.
 func (l *loop) settleBatch(b batch) {
 	l.journal.settle(b.Records, b.err)
+	if b.err != nil {
+		l.letters = append(b.Messages, l.letters...)
+		l.after = append(b.after, l.after...)
+	}
+	for _, s := range b.Mailboxes {
+		if m := l.members[s.Participant]; m != nil && b.err != nil {
+			l.markBox(m)
+		}
+	}
 	for _, s := range b.Sessions {
 		m := l.members[s.Participant]
 		switch {
 		case m == nil:
 		case b.err != nil:
 			l.mark(m)
-		case m.gone() && !m.dirty:
+		case m.gone() && !m.dirty && !m.unboxed:
 			delete(l.members, s.Participant)
 		}
 	}
@@ -244,21 +271,26 @@ func (l *loop) settleBatch(b batch) {
 // so that the loop goes on collecting the next batch meanwhile.
 func (l *loop) commit() {
 	for b := range l.commits {
-		if len(b.Sessions)+len(b.Records) > 0 {
+		if !b.Empty() {
 			ctx, cancel := context.WithTimeout(l.storing, storeTimeout)
 			began := time.Now()
 			b.err = l.store.Put(ctx, b.Batch)
 			cancel()
-			l.metrics.Stored(len(b.Sessions)+len(b.Records), time.Since(began), b.err)
+			l.metrics.Stored(len(b.Sessions)+len(b.Messages)+len(b.Mailboxes)+len(b.Records), time.Since(began), b.err)
 			if b.err != nil {
 				l.log.Error("what happened could not be stored; trying again", "sessions", len(b.Sessions), "events", len(b.Records), "err", b.err)
 				time.Sleep(100 * time.Millisecond) // or a dead disk would be asked without a pause
 			}
 		}
+		var waiting []effect
 		for _, e := range b.after {
+			if e.patient && b.err != nil {
+				waiting = append(waiting, e)
+				continue
+			}
 			l.effect(e, b.err)
 		}
-		b.after = nil
+		b.after = waiting
 		l.committed <- b
 	}
 }
@@ -269,5 +301,5 @@ func (l *loop) effect(e effect, err error) {
 			l.log.Error("an effect panicked", "panic", r, "stack", string(debug.Stack()))
 		}
 	}()
-	e(err)
+	e.run(err)
 }

@@ -7,6 +7,7 @@ import (
 	"initgrace/grace/protocol"
 	"initgrace/server/eventlog"
 	"initgrace/server/hold"
+	"initgrace/server/mailbox"
 	"initgrace/server/socketio"
 	"initgrace/server/store"
 )
@@ -17,10 +18,12 @@ type member struct {
 	session store.Session
 	peer    *peer // nil: no socket
 	held    hold.Queue
-	latency float64   // milliseconds, as the client last measured it
-	since   time.Time // of the presence, by the policy's clock
-	dirty   bool      // to be stored
-	trace   trace     // what the event log remembers
+	box     mailbox.Box // messages, held or not
+	unboxed bool        // the box is to be stored
+	latency float64     // milliseconds, as the client last measured it
+	since   time.Time   // of the presence, by the policy's clock
+	dirty   bool        // to be stored
+	trace   trace       // what the event log remembers
 }
 
 func (m *member) gone() bool { return m.session.Presence == protocol.Gone }
@@ -64,7 +67,7 @@ func (l *loop) send(m *member, key, event string, payload any) bool {
 
 func (l *loop) sendFrame(m *member, key string, frame []byte) bool {
 	if !m.readable() {
-		held := m.held.Push(key, frame)
+		held := m.held.Push(key, frame, m.box.Posted)
 		m.trace.kept(key, frame, held)
 		return held
 	}
@@ -87,18 +90,15 @@ func (l *loop) encode(event string, payload any) []byte {
 	return frame
 }
 
-// release sends what was held.
+// release sends what was held, messages and the rest in their order.
 func (l *loop) release(now time.Time, m *member) {
 	l.recordTally(now, m, &m.trace.dropped, eventlog.Record{Kind: eventlog.Dropped, Reason: eventlog.ReasonQueueFull})
 	l.recordTally(now, m, &m.trace.held, eventlog.Record{Kind: eventlog.Released})
-	if conn := m.peer.conn; m.held.Len() > 0 {
-		frames := m.held.Take()
-		l.then(func(error) {
-			for _, f := range frames {
-				conn.EmitFrame(f)
-			}
-		})
+	var frames [][]byte
+	for _, f := range m.held.Take() {
+		frames = append(append(frames, m.box.Emit(f.After)...), f.Data)
 	}
+	l.write(m.peer, append(frames, m.box.Emit(m.box.Posted)...), m.box.Emitted())
 }
 
 // partnerState describes a participant to the partners.

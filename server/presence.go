@@ -61,6 +61,14 @@ func (l *loop) attach(now time.Time, p *peer) {
 		l.tell(old, protocol.EventReplaced, struct{}{})
 		l.then(func(error) { old.conn.Close("replaced by a newer connection", socketio.StayAway) })
 	}
+	if p.seq != nil && !p.keep {
+		l.received(m, *p.seq)
+	}
+	read := m.box.Received
+	if p.seq != nil {
+		read = min(max(read, *p.seq), m.box.Posted)
+	}
+	m.box.Rewind(read)
 	l.log.Info("connected", "participant", p.participant, "epoch", at.Epoch, "restored", known,
 		"replaced", old != nil, "from", p.conn.RemoteAddr(), "conn", p.conn.ID())
 
@@ -69,6 +77,7 @@ func (l *loop) attach(now time.Time, p *peer) {
 		Restored: known, Expired: expired, State: s.State, Version: s.Version,
 		Group: group, Partners: l.groups.Partners(p.participant), Policy: wirePolicy(l.tracker.PolicyOf(p.participant)),
 		Experiment: s.Experiment, Condition: s.Part.Condition, Scenes: s.Part.Scenes, Outcome: outcomeOf(m),
+		Seq: read, Sent: m.box.Last(p.pageID),
 	}
 	if plan := l.plan(m); plan != nil {
 		hello.Packages = plan.Packages
@@ -133,6 +142,9 @@ func (l *loop) member(participant string) (*member, error) {
 	}
 	s.Participant = participant
 	m := &member{session: s}
+	if err := l.unpack(ctx, m); err != nil {
+		return nil, err
+	}
 	l.members[participant] = m
 	return m, nil
 }
@@ -143,6 +155,11 @@ func (l *loop) restore(ctx context.Context) error {
 	l.recordStart(now)
 	err := l.store.Seated(ctx, func(s store.Session) error {
 		m, snap := &member{session: s, since: now}, restored(s)
+		if err := l.unpack(ctx, m); errors.Is(err, store.ErrCorrupt) { // the seat is worth more
+			l.log.Error("messages could not be read and are lost", "participant", s.Participant, "err", err)
+		} else if err != nil {
+			return err
+		}
 		l.members[s.Participant] = m
 		snap.Policy = l.policyOf(m)
 		l.tracker.Restore(now, snap)
@@ -213,6 +230,7 @@ func (l *loop) cleanup(now time.Time, m *member, c grace.Change) {
 		l.then(func(error) { p.conn.Close("the seat was given up: "+string(c.Reason), socketio.StayAway) })
 	}
 	m.held.Take()
+	l.forgetMail(m, c.Reason)
 	m.trace.dropped.merge(&m.trace.held)
 	l.recordTally(now, m, &m.trace.dropped, eventlog.Record{Kind: eventlog.Dropped, Reason: string(c.Reason)})
 	if m.session.Group != "" {

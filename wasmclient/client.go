@@ -50,7 +50,8 @@ type Client struct {
 	attempts int   // to connect, in a row
 	state    State
 	loads    []protocol.OpenLoad
-	lastSeq  uint64
+	lastSeq  uint64        // of the messages received
+	lastSent uint64        // id of the messages sent
 	comeBack time.Time     // not to connect before
 	hidden   chan struct{} // closed by Show; nil: the page is not hidden
 	calls    []*call
@@ -59,7 +60,8 @@ type Client struct {
 	latency  latency
 	err      error // why the session ended
 
-	saving chan struct{} // holds one token: SaveState's turn
+	saving  chan struct{} // holds one token: SaveState's turn
+	sending sync.Mutex    // ids are given, and messages queued, in one order
 }
 
 // Dial connects to the server at an http, https, ws or wss address and waits

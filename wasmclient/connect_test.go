@@ -37,7 +37,7 @@ func TestDial(t *testing.T) {
 		if d := time.Since(began); d != time.Second {
 			t.Errorf("Dial took %v and not until the session event came", d)
 		}
-		want := protocol.Auth{Participant: "p1", Experiment: "e", Group: "g", Token: "t1", PageID: "page", Host: protocol.HostPage}
+		want := protocol.Auth{Participant: "p1", Experiment: "e", Group: "g", Token: "t1", PageID: "page", Host: protocol.HostPage, Seq: new(uint64)}
 		if got := <-auth; !reflect.DeepEqual(got, want) {
 			t.Errorf("auth %+v; want %+v", got, want)
 		}

@@ -55,6 +55,11 @@ func (c *Client) EmitAck(ctx context.Context, event string, payload, reply any) 
 	if err := c.emit(k, event, payload); err != nil {
 		return err
 	}
+	return c.outcome(ctx, k, event, reply)
+}
+
+// outcome waits for a call's ack and reads it.
+func (c *Client) outcome(ctx context.Context, k *call, event string, reply any) error {
 	o, err := c.await(ctx, k)
 	if err != nil {
 		c.withdraw(k)

@@ -3,6 +3,9 @@ package wasmclient
 import (
 	"slices"
 	"sync"
+	"sync/atomic"
+
+	"initgrace/grace/protocol"
 )
 
 // dispatcher hands events to handlers, one at a time and in order, on a
@@ -14,7 +17,8 @@ type dispatcher struct {
 	mu       sync.Mutex
 	handlers map[string][]*handler
 	queue    []event
-	closed   bool // run ends when the queue is empty
+	closed   bool          // run ends when the queue is empty
+	handed   atomic.Uint64 // number of the last message given to the handlers
 	wake     chan struct{}
 }
 
@@ -115,6 +119,11 @@ func (d *dispatcher) hand(e event, handlers []*handler) {
 			d.panicked(r)
 		}
 	}()
+	if e.name == protocol.EventMessage {
+		if seq := seqOf(e.data); seq > 0 {
+			d.handed.Store(seq)
+		}
+	}
 	if d.listener != nil {
 		d.listener(e.name, e.data)
 	}

@@ -49,6 +49,7 @@ func (c *Client) ping(cn *conn) {
 	c.mu.Lock()
 	before := c.latency.sent[c.latency.id%pingsKept]
 	ping := c.latency.next(now) // counted all the same: see answered
+	ping.Seq = c.lastSeq
 	c.mu.Unlock()
 	if cn.lastHeard().Before(before) {
 		return

@@ -24,6 +24,10 @@ type Options struct {
 	// PageID names the page instance: open loads survive a reconnect with the
 	// same one. Default: random.
 	PageID string
+	// Keep has the server keep messages until SaveState has stored a state that
+	// knows of them, instead of until they have arrived: a page that is
+	// refreshed and goes on from the saved state then misses none.
+	Keep bool
 	// Host says where this code runs. Default protocol.HostPage.
 	Host string
 

@@ -36,10 +36,11 @@ func (c *Client) frame(cn *conn, frame []byte) {
 // hello is the CONNECT packet with what the client knows by now.
 func (c *Client) hello() []byte {
 	c.mu.Lock()
+	seq := c.lastSeq
 	auth := protocol.Auth{
 		Participant: c.opts.Participant, Experiment: c.opts.Experiment, Group: c.opts.Group,
 		Token: c.state.Session.Token, PageID: c.opts.PageID, Host: c.opts.Host,
-		Seq: c.lastSeq, Loads: append([]protocol.OpenLoad(nil), c.loads...),
+		Seq: &seq, Keep: c.opts.Keep, Loads: append([]protocol.OpenLoad(nil), c.loads...),
 	}
 	c.mu.Unlock()
 	data, err := codec.Encode(auth)
@@ -117,21 +118,44 @@ func (c *Client) event(cn *conn, name string, payload []byte) {
 	case EventReconnecting, EventRestored, EventClose:
 		return
 	}
-	c.mu.Lock()
-	current := cn == c.current
-	c.mu.Unlock()
-	if !current {
-		return
-	}
 	if name == protocol.EventSession {
 		c.session(cn, payload)
 		return
 	}
+	c.mu.Lock()
+	// Under one lock, or a message could be handed over after the next
+	// connection's handshake has said that it had not come.
+	if cn != c.current || !c.fresh(name, payload) {
+		c.mu.Unlock()
+		return
+	}
 	err := c.note(name, payload)
 	c.events.put(name, payload)
+	c.mu.Unlock()
 	if err != nil {
 		cn.fail(err)
 	}
+}
+
+// fresh says whether an event is new, which only a message may not be: after a
+// reconnect the server sends what it does not know to have arrived. The caller
+// holds c.mu.
+func (c *Client) fresh(name string, payload []byte) bool {
+	if name != protocol.EventMessage {
+		return true
+	}
+	seq := seqOf(payload)
+	if seq != 0 && seq <= c.lastSeq {
+		return false
+	}
+	c.lastSeq = max(c.lastSeq, seq)
+	return true
+}
+
+// seqOf is a message's number; 0: it has none.
+func seqOf(message []byte) (seq uint64) {
+	read(message, only("seq", &seq))
+	return seq
 }
 
 // session takes the event that begins every connection.
@@ -142,9 +166,14 @@ func (c *Client) session(cn *conn, payload []byte) {
 		return
 	}
 	c.mu.Lock()
+	if cn != c.current {
+		c.mu.Unlock()
+		return
+	}
 	first := cn.becomeReady()
 	if first {
 		c.sessions++
+		c.lastSeq, c.lastSent = s.Seq, max(c.lastSent, s.Sent)
 		c.comeBack = time.Time{}
 		c.latency = latency{}
 	}

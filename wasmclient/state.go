@@ -40,19 +40,12 @@ func (c *Client) State() State {
 const maxDelay = 5 * time.Minute
 
 // note takes what an event says about the session. The error ends the
-// connection.
+// connection. The caller holds c.mu.
 func (c *Client) note(name string, payload []byte) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	s := &c.state.Session
 	switch name {
 	case protocol.EventPresence:
 		read(payload, &c.state.Presence)
-	case protocol.EventMessage:
-		var m protocol.Message
-		if read(payload, &m) {
-			c.lastSeq = m.Seq
-		}
 	case protocol.EventGroupReady:
 		var g protocol.GroupReady
 		if read(payload, &g) {
@@ -103,14 +96,23 @@ func read(payload []byte, v any) bool { return codec.Decode(payload, v) == nil }
 // version. Calls take turns. A *protocol.Error of code CodeStaleVersion says
 // that another page has saved since: State has what is current after the next
 // session event.
+//
+// It also says that the messages that handlers have been given need not be kept
+// any longer, see Options.Keep: the state is to be one that knows of them.
 func (c *Client) SaveState(ctx context.Context, s protocol.State) (version uint64, err error) {
+	return c.SaveStateAt(ctx, s, c.events.handed.Load())
+}
+
+// SaveStateAt is SaveState with a state that knows of the messages up to a
+// number, 0 if that is not known.
+func (c *Client) SaveStateAt(ctx context.Context, s protocol.State, seq uint64) (version uint64, err error) {
 	select {
 	case c.saving <- struct{}{}:
 		defer func() { <-c.saving }()
 	case <-ctx.Done():
 		return 0, ctx.Err()
 	}
-	save := protocol.StateSave{State: s, Version: c.State().Session.Version}
+	save := protocol.StateSave{State: s, Version: c.State().Session.Version, Seq: seq}
 	var saved protocol.StateSaved
 	if err := c.EmitAck(ctx, protocol.EventStateSave, save, &saved); err != nil {
 		return 0, err

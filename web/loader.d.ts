@@ -67,6 +67,13 @@ export interface ConnectOptions {
 	backoffMaxMs?: number;
 	/** How many emits may wait for a connection or an ack. Default 256. */
 	queueSize?: number;
+	/**
+	 * Keep messages until saveState has stored a state that knows of them,
+	 * instead of until they have arrived: a page that is refreshed and goes on
+	 * from the saved state then misses none. The server keeps the last 4,096, at
+	 * most 1 MiB. Default false.
+	 */
+	keep?: boolean;
 
 	/** Address of loader.wasm. Default: beside this script. */
 	wasmURL?: string | URL;
@@ -150,8 +157,12 @@ export interface Session {
 	 * Stores the study's own state and resolves with its new version. Calls take
 	 * turns. Code stale_version: another page of this participant has saved
 	 * since; state is current again after the next "session".
+	 *
+	 * With connect's keep it also says that the messages up to number seq, which
+	 * the state knows of, need not be kept any longer. Default: all that
+	 * listeners have been given.
 	 */
-	saveState(state: Partial<State>, options?: CallOptions): Promise<number>;
+	saveState(state: Partial<State>, options?: CallOptions & { seq?: number }): Promise<number>;
 
 	/**
 	 * Asks for a place in a group: of the experiment's size, or without a study
@@ -161,12 +172,13 @@ export interface Session {
 	join(options?: { size?: number }, call?: CallOptions): Promise<Waiting>;
 
 	/**
-	 * Sends a message, any JSON value, to the partners. It is acknowledged when
-	 * the server has it; partners who are frozen or away receive it when they can.
-	 * If the connection is lost before the ack it is sent again, so that partners
-	 * may see it twice.
+	 * Sends a message, any JSON value, to the partners. Each receives it exactly
+	 * once, in the order in which they were sent; who is frozen or away receives
+	 * it when the page can read again. It resolves when the server has stored the
+	 * message, and until then sends it again after every reconnect, for
+	 * timeoutMs (default 120 000).
 	 */
-	send(data: unknown, options?: CallOptions): Promise<{ ok: true; seq: number }>;
+	send(data: unknown, options?: SendOptions): Promise<Sent>;
 
 	/** Says that the study is finished, and resolves with how to be paid. */
 	finish(options?: CallOptions): Promise<Outcome>;
@@ -192,6 +204,31 @@ export interface Session {
 export interface CallOptions {
 	/** How long to wait for the ack, connections lost meanwhile included. */
 	timeoutMs?: number;
+}
+
+export interface SendOptions extends CallOptions {
+	/**
+	 * A key of at most 64 bytes. The message takes the place of an earlier one
+	 * with the same key that a partner has not read yet.
+	 */
+	latest?: string;
+	/**
+	 * It may be lost: it is not stored, not sent again, and not kept for a
+	 * partner whose page cannot read it now. Resolves at once.
+	 */
+	volatile?: boolean;
+	/** Refuse the message (not_in_group) unless the participant is in that group. */
+	group?: string;
+}
+
+export interface Sent {
+	ok: true;
+	/** Counts this participant's messages. Missing if volatile or repeated. */
+	seq?: number;
+	/** The server had it already: the ack was lost. */
+	repeated?: boolean;
+	/** Partners for whom so much waits already that they will not get it. */
+	dropped?: string[];
 }
 
 export interface LeaseOptions {
@@ -448,8 +485,10 @@ export interface SessionEvents {
 	outcome: Outcome;
 	/** Other times apply, in another scene. */
 	policy: Policy;
-	/** From a partner. Seq counts that partner's messages. */
-	message: { from: string; seq: number; data: any };
+	/** From a partner. Seq counts the messages to this participant; volatile ones have none. */
+	message: { from: string; seq?: number; data: any };
+	/** Messages to that partner will not arrive: too many wait, or the seat was given up. */
+	message_dropped: { to: string; seq?: number; count: number; reason: string };
 	/** The answer to a latency measurement. */
 	pong: { id: number; max_latency: number };
 	/** The server will be back after a while; the session reconnects by itself. */

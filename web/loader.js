@@ -15,6 +15,7 @@ export const version = "0.1.0";
 const defaults = {
 	timeoutMs: 30_000, // of connect
 	callTimeoutMs: 30_000, // of one call
+	sendTimeoutMs: 120_000, // of a message: longer than a seat is usually held
 };
 
 // The Go program -----------------------------------------------------------------
@@ -176,7 +177,7 @@ export async function connect(options = {}) {
 		url, participant: o.participant, experiment: o.experiment, group: o.group,
 		token: o.token ?? kept.get(), pageId: o.pageId ?? pageId, timeoutMs: o.timeoutMs,
 		connectTimeoutMs: o.connectTimeoutMs, silenceMs: o.silenceMs, latencyMs: o.latencyMs,
-		backoffMinMs: o.backoffMinMs, backoffMaxMs: o.backoffMaxMs, queueSize: o.queueSize,
+		backoffMinMs: o.backoffMinMs, backoffMaxMs: o.backoffMaxMs, queueSize: o.queueSize, keep: o.keep,
 	};
 	try {
 		return await dial(running, settings, o, kept);
@@ -210,6 +211,7 @@ async function dial(running, settings, o, kept) {
 class Link {
 	constructor(o, kept) {
 		this.callTimeoutMs = o.callTimeoutMs;
+		this.sendTimeoutMs = o.sendTimeoutMs;
 		this.url = o.url;
 		this.kept = kept;
 		this.listeners = new Map(Object.entries(o.on ?? {}).map(([event, fn]) => [event, new Set([fn])]));
@@ -217,6 +219,7 @@ class Link {
 		this.flowing = false; // events wait until whoever called connect could say `on`
 		this.ended = null; // why
 		this.lastLoad = undefined;
+		this.seen = 0; // number of the last message given to listeners
 		this.gone = new Promise((_, reject) => (this.lose = reject));
 		this.gone.catch(() => {});
 	}
@@ -259,6 +262,7 @@ class Link {
 
 	deliver() {
 		for (let next; (next = this.queue.shift()); ) {
+			if (next[0] === "message") this.seen = next[1].seq ?? this.seen;
 			for (const fn of [...(this.listeners.get(next[0]) ?? [])]) {
 				try {
 					fn(next[1]);
@@ -401,8 +405,9 @@ class Session {
 		return ack === undefined ? undefined : JSON.parse(ack);
 	}
 
-	send(data, options) {
-		return this.emit("send", { data }, options);
+	async send(data, { timeoutMs = this.#link.sendTimeoutMs, latest, volatile, group } = {}) {
+		if (data === undefined) throw fault("invalid_payload", "send: data is missing");
+		return JSON.parse(await this.#link.call("send", json(data), json({ latest, volatile, group }), timeoutMs));
 	}
 
 	join({ size } = {}, options) {
@@ -417,8 +422,9 @@ class Session {
 		return this.emit("answer", { choice }, options);
 	}
 
-	async saveState({ scene_id = "", stager_state = null, globals = null } = {}, { timeoutMs = this.#link.callTimeoutMs } = {}) {
-		const version = await this.#link.call("save", json({ scene_id, stager_state, globals }), timeoutMs);
+	async saveState({ scene_id = "", stager_state = null, globals = null } = {}, options = {}) {
+		const { timeoutMs = this.#link.callTimeoutMs, seq = this.#link.seen } = options;
+		const version = await this.#link.call("save", json({ scene_id, stager_state, globals }), timeoutMs, seq);
 		this.#link.fresh = undefined;
 		return version;
 	}

@@ -88,4 +88,7 @@ const (
 	ReasonBlockedTimeout   Reason = "blocked_timeout"   // blocked without a lease for too long
 	ReasonEnded            Reason = "ended"             // the study or the experimenter ended it
 	ReasonPartner          Reason = "partner_gone"      // of a group that was decided about some time after a member was gone
+
+	// Of messages that were dropped; also the reasons into gone.
+	ReasonQueueFull Reason = "queue_full" // more waits for the partner than the bound allows
 )

@@ -37,6 +37,7 @@ const (
 	EventOutcome          = "outcome"
 	EventPolicy           = "policy"
 	EventMessage          = "message"
+	EventMessageDropped   = "message_dropped"
 	EventPong             = "pong"
 	EventReplaced         = "replaced"
 	EventExpired          = "expired"
@@ -83,15 +84,20 @@ const (
 
 // Auth is the handshake's auth object.
 type Auth struct {
-	Participant string     `json:"participant"`
-	SubjectID   string     `json:"subject_id,omitempty"` // accepted for Participant
-	Experiment  string     `json:"experiment,omitempty"`
-	Group       string     `json:"group,omitempty"`
-	Token       string     `json:"token,omitempty"`
-	PageID      string     `json:"page_id,omitempty"`
-	Host        string     `json:"host,omitempty"`
-	Seq         uint64     `json:"seq,omitempty"`   // last message received
-	Loads       []OpenLoad `json:"loads,omitempty"` // loads still open on this page
+	Participant string `json:"participant"`
+	SubjectID   string `json:"subject_id,omitempty"` // accepted for Participant
+	Experiment  string `json:"experiment,omitempty"`
+	Group       string `json:"group,omitempty"`
+	Token       string `json:"token,omitempty"`
+	PageID      string `json:"page_id,omitempty"`
+	Host        string `json:"host,omitempty"`
+	// Seq is the number of the last message that this page has read, 0 if
+	// none. Absent (a plain client), the server goes by the page's pongs.
+	Seq *uint64 `json:"seq,omitempty"`
+	// Keep says that a message is received only when a state_save says so: a
+	// page that is refreshed gets again what the saved state does not know.
+	Keep  bool       `json:"keep,omitempty"`
+	Loads []OpenLoad `json:"loads,omitempty"` // loads still open on this page
 }
 
 // OpenLoad re-declares, in a reconnect's handshake, a load begun before.
@@ -112,6 +118,8 @@ type Session struct {
 	Version     uint64   `json:"version"` // of State, for the next state_save
 	Group       string   `json:"group,omitempty"`
 	Partners    []string `json:"partners,omitempty"`
+	Seq         uint64   `json:"seq"`  // messages up to this are received; the next follow
+	Sent        uint64   `json:"sent"` // the id of the last message sent by this page
 	Policy      Policy   `json:"policy"`
 
 	// Of the study file.
@@ -197,6 +205,7 @@ type PartnerState struct {
 type StateSave struct {
 	State
 	Version uint64 `json:"version"`
+	Seq     uint64 `json:"seq,omitempty"` // the last message that went into the state
 }
 
 // StateSaved answers StateSave with the version that now is current.
@@ -274,24 +283,48 @@ type Ended struct {
 // Send is a message to the sender's group.
 type Send struct {
 	Data Raw `json:"data"`
+	// ID grows with each message of a page (of Auth.PageID). One that is sent
+	// again with the same ID is acknowledged and not relayed again.
+	ID uint64 `json:"id,omitempty"`
+	// Latest is a key: the message takes the place of an earlier one of the
+	// sender with the same key that a partner has not read yet.
+	Latest string `json:"latest,omitempty"`
+	// Volatile messages are not stored, and lost if the partner's page cannot
+	// read them now.
+	Volatile bool `json:"volatile,omitempty"`
+	// Group, if given, must be the sender's.
+	Group string `json:"group,omitempty"`
 }
 
-// Sent answers Send.
+// Sent answers Send, when the message is stored.
 type Sent struct {
 	OK  bool   `json:"ok"`
-	Seq uint64 `json:"seq"`
+	Seq uint64 `json:"seq,omitempty"` // counts the sender's messages
+	// Repeated: the message had been sent before; it was not relayed again.
+	Repeated bool     `json:"repeated,omitempty"`
+	Dropped  []string `json:"dropped,omitempty"` // partners who will not get it, see MessageDropped
 }
 
-// Message is a Send as the partners receive it. Seq counts the messages of
-// the sender in this group.
+// Message is a Send as the partners receive it. Seq counts the messages to the
+// receiver; numbers may be missing, none comes twice on a connection. A volatile
+// message has none.
 type Message struct {
 	From string `json:"from"`
-	Seq  uint64 `json:"seq"`
+	Seq  uint64 `json:"seq,omitempty"`
 	Data Raw    `json:"data"`
+}
+
+// MessageDropped tells a sender that messages to a partner will not arrive.
+type MessageDropped struct {
+	To     string `json:"to"`
+	Seq    uint64 `json:"seq,omitempty"` // the sender's number, if it is one message
+	Count  int    `json:"count"`
+	Reason Reason `json:"reason"`
 }
 
 // Ping measures latency; LatencyMS is the round trip of the ping before.
 type Ping struct {
+	Seq       uint64  `json:"seq,omitempty"` // the last message that this page has read
 	ID        uint64  `json:"id,omitempty"`
 	LatencyMS float64 `json:"latency_ms,omitempty"`
 }

@@ -16,45 +16,42 @@ type Limits struct {
 // Queue holds frames in order. The zero value is empty, with default limits.
 type Queue struct {
 	Limits Limits
-	frames []frame
+	frames []Frame
 	bytes  int
 }
 
-type frame struct {
-	key  string
-	data []byte
+// A Frame is what is held, and how many messages had been posted by then: they
+// are kept elsewhere, and go before it.
+type Frame struct {
+	After uint64
+	Data  []byte
+	key   string
 }
 
 // Push appends a frame. A frame with a key replaces an earlier one with the
 // same key, which leaves its place: only the latest is wanted. Push returns
 // false, holding nothing, when the queue is full.
-func (q *Queue) Push(key string, data []byte) bool {
+func (q *Queue) Push(key string, data []byte, after uint64) bool {
 	old := q.find(key)
 	frames, size := len(q.frames)+1, q.bytes+len(data)
 	if old >= 0 {
-		frames, size = frames-1, size-len(q.frames[old].data)
+		frames, size = frames-1, size-len(q.frames[old].Data)
 	}
 	if frames > q.frameLimit() || size > q.byteLimit() {
 		return false
 	}
 	if old >= 0 {
-		q.bytes -= len(q.frames[old].data)
+		q.bytes -= len(q.frames[old].Data)
 		q.frames = append(q.frames[:old], q.frames[old+1:]...)
 	}
-	q.frames = append(q.frames, frame{key, data})
+	q.frames = append(q.frames, Frame{after, data, key})
 	q.bytes += len(data)
 	return true
 }
 
 // Take empties the queue, in order.
-func (q *Queue) Take() [][]byte {
-	if len(q.frames) == 0 {
-		return nil
-	}
-	out := make([][]byte, len(q.frames))
-	for i, f := range q.frames {
-		out[i] = f.data
-	}
+func (q *Queue) Take() []Frame {
+	out := q.frames
 	q.frames, q.bytes = nil, 0
 	return out
 }
@@ -68,7 +65,7 @@ func (q *Queue) find(key string) int {
 	if key == "" {
 		return -1
 	}
-	return slices.IndexFunc(q.frames, func(f frame) bool { return f.key == key })
+	return slices.IndexFunc(q.frames, func(f Frame) bool { return f.key == key })
 }
 
 func (q *Queue) frameLimit() int {

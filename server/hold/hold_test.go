@@ -2,18 +2,23 @@ package hold
 
 import (
 	"bytes"
-	"slices"
 	"testing"
 )
 
 func push(t *testing.T, q *Queue, want bool, key, data string) {
 	t.Helper()
-	if got := q.Push(key, []byte(data)); got != want {
+	if got := q.Push(key, []byte(data), 0); got != want {
 		t.Fatalf("Push(%q, %q) = %v, want %v", key, data, got, want)
 	}
 }
 
-func take(q *Queue) string { return string(bytes.Join(q.Take(), []byte(" "))) }
+func take(q *Queue) string {
+	var all [][]byte
+	for _, f := range q.Take() {
+		all = append(all, f.Data)
+	}
+	return string(bytes.Join(all, []byte(" ")))
+}
 
 func TestOrderAndCoalescing(t *testing.T) {
 	var q Queue
@@ -52,7 +57,7 @@ func TestTakeIsIndependent(t *testing.T) {
 	push(t, &q, true, "k", "one")
 	first := q.Take()
 	push(t, &q, true, "k", "two")
-	if !slices.Equal(first[0], []byte("one")) {
-		t.Fatalf("taken frame became %q", first[0])
+	if !bytes.Equal(first[0].Data, []byte("one")) {
+		t.Fatalf("taken frame became %q", first[0].Data)
 	}
 }

@@ -18,7 +18,7 @@ import (
 // written are values of every type that Encode knows.
 var written = []any{
 	protocol.Auth{}, protocol.OpenLoad{}, protocol.LoadStart{}, protocol.LoadProgress{}, protocol.LoadComplete{},
-	protocol.State{}, protocol.StateSave{}, protocol.Join{}, protocol.Send{}, protocol.Ping{}, protocol.PageHide{},
+	protocol.State{}, protocol.StateSave{}, protocol.Join{}, protocol.Send{}, protocol.Sent{}, protocol.Ping{}, protocol.PageHide{},
 	protocol.Session{}, protocol.Policy{}, protocol.PartnerState{}, &protocol.Error{},
 }
 

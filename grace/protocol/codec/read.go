@@ -187,6 +187,10 @@ func fields(v any) Object {
 				return &v.OK
 			case "seq":
 				return &v.Seq
+			case "repeated":
+				return &v.Repeated
+			case "dropped":
+				return &v.Dropped
 			}
 			return nil
 		}
@@ -316,6 +320,10 @@ func sessionFields(v *protocol.Session) Object {
 			return &v.Group
 		case "partners":
 			return &v.Partners
+		case "seq":
+			return &v.Seq
+		case "sent":
+			return &v.Sent
 		case "policy":
 			return policyFields(&v.Policy)
 		case "experiment":

@@ -154,7 +154,10 @@ func (w *Writer) Fields(v any) error {
 		w.optText("token", v.Token)
 		w.optText("page_id", v.PageID)
 		w.optText("host", v.Host)
-		w.optUint("seq", v.Seq)
+		if v.Seq != nil {
+			w.Uint("seq", *v.Seq)
+		}
+		w.optBool("keep", v.Keep)
 		if len(v.Loads) > 0 {
 			w.Raw("loads", loads(v.Loads))
 		}
@@ -184,6 +187,7 @@ func (w *Writer) Fields(v any) error {
 			return err
 		}
 		w.Uint("version", v.Version)
+		w.optUint("seq", v.Seq)
 	case protocol.Join:
 		w.optInt("size", int64(v.Size))
 	case protocol.Send:
@@ -191,7 +195,19 @@ func (w *Writer) Fields(v any) error {
 			return sio.ErrJSON
 		}
 		w.Raw("data", v.Data)
+		w.optUint("id", v.ID)
+		w.optText("latest", v.Latest)
+		w.optBool("volatile", v.Volatile)
+		w.optText("group", v.Group)
+	case protocol.Sent:
+		w.Bool("ok", v.OK)
+		w.optUint("seq", v.Seq)
+		w.optBool("repeated", v.Repeated)
+		if len(v.Dropped) > 0 {
+			w.Texts("dropped", v.Dropped)
+		}
 	case protocol.Ping:
+		w.optUint("seq", v.Seq)
 		w.optUint("id", v.ID)
 		w.optFloat("latency_ms", v.LatencyMS)
 	case protocol.PageHide:
@@ -265,6 +281,8 @@ func (w *Writer) session(v protocol.Session) error {
 	if len(v.Partners) > 0 {
 		w.Texts("partners", v.Partners)
 	}
+	w.Uint("seq", v.Seq)
+	w.Uint("sent", v.Sent)
 	policy, err := Encode(v.Policy)
 	if err != nil {
 		return err

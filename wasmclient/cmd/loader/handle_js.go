@@ -33,6 +33,7 @@ func newHandle(c *wasmclient.Client) map[string]any {
 	sync("state", h.state)
 	async("emit", h.emit)
 	async("post", h.post)
+	async("send", h.send)
 	async("save", h.save)
 	async("load", h.load)
 	async("close", h.close)
@@ -84,7 +85,35 @@ func (h *handle) post(args []jsx.Value) (any, error) {
 	return jsx.Undefined(), h.c.Emit(context.Background(), args[0].String(), payload(args[1]))
 }
 
-// save(json, ms) resolves with the version.
+// send(json, options, ms) resolves with the ack. Messages keep the order of the
+// calls: Go runs until this one waits before the page can make another.
+func (h *handle) send(args []jsx.Value) (any, error) {
+	var o wasmclient.SendOptions
+	err := codec.Decode([]byte(args[1].String()), codec.Object(func(name string) any {
+		switch name {
+		case "latest":
+			return &o.Latest
+		case "volatile":
+			return &o.Volatile
+		case "group":
+			return &o.Group
+		}
+		return nil
+	}))
+	if err != nil {
+		return nil, protocol.NewError(protocol.CodeInvalidPayload, "options: "+err.Error())
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), ms(args[2].Float()))
+	defer cancel()
+	sent, err := h.c.Send(ctx, payload(args[0]), &o)
+	if err != nil {
+		return nil, err
+	}
+	b, err := codec.Encode(sent)
+	return string(b), err
+}
+
+// save(json, ms, seq) resolves with the version.
 func (h *handle) save(args []jsx.Value) (any, error) {
 	var s protocol.State
 	if err := codec.Decode([]byte(args[0].String()), &s); err != nil {
@@ -92,7 +121,7 @@ func (h *handle) save(args []jsx.Value) (any, error) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), ms(args[1].Float()))
 	defer cancel()
-	version, err := h.c.SaveState(ctx, s)
+	version, err := h.c.SaveStateAt(ctx, s, uint64(args[2].Float()))
 	return float64(version), err
 }
 

@@ -51,6 +51,7 @@ type dialOptions struct {
 	TimeoutMS, ConnectTimeoutMS, SilenceMS, LatencyMS, BackoffMinMS, BackoffMaxMS float64
 
 	QueueSize int
+	Keep      bool
 }
 
 func (o *dialOptions) field(name string) any {
@@ -81,6 +82,8 @@ func (o *dialOptions) field(name string) any {
 		return &o.BackoffMaxMS
 	case "queueSize":
 		return &o.QueueSize
+	case "keep":
+		return &o.Keep
 	}
 	return nil
 }
@@ -118,7 +121,7 @@ func connect(ctx context.Context, options string, listener jsx.Value) (*wasmclie
 		Participant: o.Participant, Experiment: o.Experiment, Group: o.Group, Token: o.Token, PageID: o.PageID,
 		ConnectTimeout: ms(o.ConnectTimeoutMS), Silence: ms(o.SilenceMS), Latency: ms(o.LatencyMS),
 		Backoff:   wasmclient.Backoff{Min: ms(o.BackoffMinMS), Max: ms(o.BackoffMaxMS)},
-		QueueSize: o.QueueSize,
+		QueueSize: o.QueueSize, Keep: o.Keep,
 		Listener: func(event string, data []byte) {
 			if _, err := jsx.Invoke(listener, event, text(data)); err != nil {
 				panic(err) // loader.js catches what the page's listeners throw
