@@ -68,12 +68,14 @@ js-test: node_modules/.package-lock.json
 e2e: build
 	$(GO) test -count=1 -timeout=25m ./e2e/...
 
-# A browser for e2e, a C compiler for -race, a Redis that can be killed.
+# A browser for e2e, a C compiler for -race, a Redis that can be killed, and a
+# proxy as it stands before real servers.
 test-tools:
 	@missing=; \
 	which chromium chromium-browser google-chrome | grep -q . || missing="$$missing chromium"; \
 	which gcc clang | grep -q . || missing="$$missing gcc libc6-dev"; \
 	which redis-server valkey-server | grep -q . || missing="$$missing redis-server"; \
+	PATH=$$PATH:/usr/sbin which nginx >/dev/null || missing="$$missing nginx"; \
 	[ -z "$$missing" ] || { $(SUDO) apt-get update && \
 		$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $$missing; }
 

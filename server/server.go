@@ -79,6 +79,16 @@ func New(cfg Config) (*Server, error) {
 	return s, nil
 }
 
+// Check says what New would say about a configuration, but for its Store.
+func Check(cfg Config) error {
+	cfg.Store, cfg.Observe = nil, nil
+	s, err := New(cfg)
+	if err != nil {
+		return err
+	}
+	return s.Close(context.Background())
+}
+
 // pingCeiling is the module's own page timeout, which is the same for every
 // client and must never be the one that strikes: the tight deadlines are ours.
 func pingCeiling(p grace.Policy) time.Duration {

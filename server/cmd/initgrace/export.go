@@ -12,11 +12,14 @@ import (
 	"time"
 
 	"initgrace/server/eventlog/export"
+	"initgrace/server/store/redis"
 	"initgrace/server/store/sqlite"
 )
 
 type exporter struct {
-	DB           string        `name:"db" placeholder:"FILE" help:"SQLite file of a server, which may be running."`
+	DB           string        `name:"db" xor:"store" placeholder:"FILE" help:"SQLite file of a server, which may be running."`
+	Redis        string        `name:"redis" xor:"store" placeholder:"URL" help:"Redis of servers, which may be running."`
+	RedisPrefix  string        `default:"initgrace:" placeholder:"TEXT" help:"As for serve."`
 	Table        string        `enum:"events,participants,loads" default:"events" help:"events: everything that happened; participants, loads: one row for each (${enum})."`
 	Format       export.Format `enum:"csv,jsonl,parquet,markdown" default:"csv" help:"${enum}; markdown for --codebook only."`
 	Out          string        `short:"o" placeholder:"FILE" help:"Where to write (default: standard output)."`
@@ -51,8 +54,8 @@ func (e exporter) job(ctx context.Context, c console) (func(io.Writer) error, er
 		Table: e.Table, Format: e.Format, Experiment: e.Experiment, Since: time.Time(e.Since), Until: time.Time(e.Until),
 	}
 	switch {
-	case e.DB == "":
-		return nil, errors.New("--db: which database? (or --codebook)")
+	case e.DB == "" && e.Redis == "":
+		return nil, errors.New("--db: which database? (or --redis, or --codebook)")
 	case e.Format == export.Markdown:
 		return nil, errors.New("--format: markdown is for --codebook")
 	case !o.Until.IsZero() && !o.Since.Before(o.Until):
@@ -60,9 +63,9 @@ func (e exporter) job(ctx context.Context, c console) (func(io.Writer) error, er
 	case e.Out != "" && sameFile(e.Out, e.DB):
 		return nil, errors.New("--out: that is the database")
 	}
-	log, err := sqlite.OpenLog(e.DB)
+	log, err := e.log(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("--db: %w", err)
+		return nil, err
 	}
 	if e.Pseudonymise != "" {
 		p, made, open, err := export.PseudonymsFrom(e.Pseudonymise)
@@ -83,6 +86,27 @@ func (e exporter) job(ctx context.Context, c console) (func(io.Writer) error, er
 		}
 		return err
 	}, nil
+}
+
+// source is an event log that can be closed.
+type source interface {
+	export.Source
+	io.Closer
+}
+
+func (e exporter) log(ctx context.Context) (source, error) {
+	if e.Redis != "" {
+		s, err := redis.Open(ctx, e.Redis, &redis.Options{Prefix: e.RedisPrefix})
+		if err != nil {
+			return nil, fmt.Errorf("--redis: %w", err)
+		}
+		return s, nil
+	}
+	log, err := sqlite.OpenLog(e.DB)
+	if err != nil {
+		return nil, fmt.Errorf("--db: %w", err)
+	}
+	return log, nil
 }
 
 // toFile replaces the file only by a whole one.

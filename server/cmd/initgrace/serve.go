@@ -13,6 +13,7 @@ import (
 
 	"initgrace/server"
 	"initgrace/server/socketio"
+	"initgrace/server/store/redis"
 	"initgrace/server/store/sqlite"
 )
 
@@ -22,7 +23,9 @@ type serve struct {
 	Pyodide      string     `placeholder:"DIR" help:"Folder of the npm package pyodide (default: the embedded one)."`
 	Packages     string     `placeholder:"DIR" help:"Folder of packages for Pyodide, filled by initgrace pyodide add (default: none)."`
 	PackageCDN   string     `placeholder:"URL" help:"Where pages find packages that are not in --packages: a folder's URL, {version} stands for Pyodide's, or public, Pyodide's own CDN (default: nowhere)."`
-	DB           string     `name:"db" placeholder:"FILE" help:"SQLite file of the sessions (default: in memory, lost at exit)."`
+	DB           string     `name:"db" xor:"store" placeholder:"FILE" help:"SQLite file of the sessions (default: in memory, lost at exit)."`
+	Redis        string     `name:"redis" xor:"store" placeholder:"URL" help:"Redis or Valkey of the sessions instead: redis://[USER:PASSWORD@]HOST[:PORT][/DB], rediss://…, unix://…, or redis+sentinel://HOST,HOST/MASTER. Of several servers with the same one, one serves and the others stand by to take over."`
+	RedisPrefix  string     `default:"initgrace:" placeholder:"TEXT" help:"What every key in Redis begins with: one for each study."`
 	Study        string     `aliases:"config" placeholder:"FILE" help:"Study file (default: initgrace.yaml in --site, if there is one)."`
 	AdminToken   string     `placeholder:"TOKEN" help:"Token of the administration pages (default: they are off)."`
 	LogLevel     slog.Level `default:"info" placeholder:"LEVEL" help:"debug, info, warn or error."`
@@ -75,37 +78,69 @@ func (s serve) Run(ctx context.Context, c console) error {
 	if cfg.Packages, err = folder("--packages", s.Packages); err != nil {
 		return err
 	}
-	if cfg.Store, err = sqlite.Open(s.DB, nil); err != nil {
-		return fmt.Errorf("--db: %w", err)
+	var shared *redis.Store // nil: an SQLite file
+	if s.Redis == "" {
+		if cfg.Store, err = sqlite.Open(s.DB, nil); err != nil {
+			return fmt.Errorf("--db: %w", err)
+		}
+	} else {
+		if err = server.Check(cfg); err != nil { // now: it may stand by for months
+			return err
+		}
+		if shared, err = redis.Open(ctx, s.Redis, &redis.Options{Prefix: s.RedisPrefix, Logger: log}); err != nil {
+			return fmt.Errorf("--redis: %w", err)
+		}
+		cfg.Store = shared
 	}
 	listener, err := net.Listen("tcp", s.Addr)
 	if err != nil {
 		return errors.Join(fmt.Errorf("--addr: %w", err), cfg.Store.Close())
 	}
-	srv, err := server.New(cfg) // closes the store
-	if err != nil {
-		return errors.Join(err, listener.Close())
-	}
+	var door standby
 	web := &http.Server{
-		Handler: srv, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
+		Handler: &door, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
 	failed := make(chan error, 1)
-	go func() { failed <- web.Serve(listener) }()
+	if shared != nil {
+		go func() { failed <- web.Serve(listener) }()
+		fmt.Fprintf(c.stdout, "initgrace stands by at http://%s/\n", listener.Addr())
+		if err := shared.Lead(ctx); err != nil { // asked to end
+			return errors.Join(web.Close(), shared.Close())
+		}
+	}
+	srv, err := server.New(cfg) // closes the store
+	if err != nil {
+		return errors.Join(err, listener.Close(), web.Close())
+	}
+	door.open(srv)
+	if shared == nil {
+		go func() { failed <- web.Serve(listener) }()
+	}
 	fmt.Fprintf(c.stdout, "initgrace serves http://%s/\n", listener.Addr())
 
+	patience := shutdownTimeout
 	select {
 	case err = <-failed:
 	case <-ctx.Done():
 		log.Info("shutting down")
+	case <-superseded(shared):
+		err = fmt.Errorf("--redis: %w; start this one again to stand by", redis.ErrSuperseded)
+		patience = time.Second // nothing of this one's can be stored any more
 	}
-	ending, cancel := context.WithTimeout(context.Background(), shutdownTimeout)
+	ending, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	if err == nil {
-		listener.Close() // no new ones; the open ones are told to come back
-	}
+	listener.Close() // no new ones; the open ones are told to come back
 	err = errors.Join(err, srv.Close(ending), web.Shutdown(ending))
 	return err
+}
+
+// superseded never happens to a server that shares its store with nobody.
+func superseded(s *redis.Store) <-chan struct{} {
+	if s == nil {
+		return nil
+	}
+	return s.Superseded()
 }
 
 // folder opens a folder that is given by a flag; nil if it is not.

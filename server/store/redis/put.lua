@@ -1,6 +1,6 @@
 -- Stores a batch as one step.
 --   KEYS[1]  what every key begins with
---   ARGV     the batch's id and for how many ms it is remembered, retention in ms
+--   ARGV     the term of the leader (0: it does not lead), the batch's id and for how many ms it is remembered, retention in ms
 --            (0: for ever), records to keep (0: all), the four counts, then the
 --            sessions, messages, mailboxes and records, flat
 local prefix, at = KEYS[1], 0
@@ -10,6 +10,10 @@ local function take()
 	return ARGV[at]
 end
 
+local term = take()
+if term ~= '0' and redis.call('GET', prefix .. 'term') ~= term then
+	return redis.error_reply('FENCED another server leads')
+end
 -- One that is sent again, because its answer was lost, is not stored again.
 if not redis.call('SET', prefix .. 'put:' .. take(), '', 'NX', 'PX', take()) then
 	return 1

@@ -1,5 +1,5 @@
 // Package redis keeps sessions, messages on their way and the event log in one
-// Redis (or Valkey) that several servers may share.
+// Redis (or Valkey) that several servers share, of which one leads (Lead).
 //
 // What Put has stored is as safe as Redis makes it. To lose nothing that was
 // acknowledged when Redis itself dies, it needs
@@ -82,6 +82,12 @@ type Store struct {
 	prefix string
 	o      Options
 	closed atomic.Bool
+
+	// Since Lead.
+	term       int64
+	leading    chan struct{} // closed: no longer, by Close
+	led        chan struct{} // closed: the lease is not renewed any more
+	superseded chan struct{} // closed: no longer, another server leads
 }
 
 // Open connects to the Redis at an address:
@@ -326,7 +332,7 @@ func (s *Store) Put(ctx context.Context, b store.Batch) error {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), putTimeout)
 	defer cancel()
-	return s.fail("put", putScript.Run(ctx, s.client, []string{s.prefix}, args...).Err())
+	return s.fail("put", fenced(putScript.Run(ctx, s.client, []string{s.prefix}, append([]any{s.term}, args...)...).Err()))
 }
 
 // Records implements store.Store.
@@ -369,5 +375,6 @@ func (s *Store) Close() error {
 	if s.client == nil || s.closed.Swap(true) {
 		return nil
 	}
+	s.resign()
 	return s.client.Close()
 }

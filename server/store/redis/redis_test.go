@@ -274,3 +274,91 @@ func TestNotDurable(t *testing.T) {
 		}
 	}
 }
+
+// TestLead: one server leads; when it resigns or goes silent the next one does,
+// and the former one can store nothing any more.
+func TestLead(t *testing.T) {
+	own, err := redistest.Start()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(own.Stop)
+	var servers [3]*redis.Store
+	for i := range servers {
+		if servers[i], err = redis.Open(t.Context(), own.URL, nil); err != nil {
+			t.Fatal(err)
+		}
+		defer servers[i].Close()
+	}
+	first, second, third := servers[0], servers[1], servers[2]
+	batch := store.Batch{Sessions: []store.Session{{Participant: "p"}}, Records: make([]eventlog.Record, 1)}
+	if err := first.Lead(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	impatient, cancel := context.WithTimeout(t.Context(), 4*time.Second)
+	defer cancel()
+	if err := second.Lead(impatient); !errors.Is(err, context.DeadlineExceeded) {
+		t.Fatalf("two lead: %v", err)
+	}
+
+	// A leader that ends lets the next one lead at once.
+	led := make(chan error)
+	go func() { led <- second.Lead(t.Context()) }()
+	ended := time.Now()
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-led; err != nil {
+		t.Fatal(err)
+	}
+	if took := time.Since(ended); took > 2*time.Second {
+		t.Errorf("the next one leads after %v", took)
+	}
+	if err := second.Put(t.Context(), batch); err != nil {
+		t.Error(err)
+	}
+
+	// One whose lease ran out because it was not running learns that another
+	// one leads by the first thing that it wants to store.
+	o, err := driver.ParseURL(own.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	direct := driver.NewClient(o)
+	defer direct.Close()
+	direct.Del(t.Context(), "initgrace:leader")
+	if err := third.Lead(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := second.Put(t.Context(), batch); !errors.Is(err, redis.ErrSuperseded) {
+		t.Errorf("the former leader stored: %v", err)
+	}
+	select {
+	case <-second.Superseded():
+	case <-time.After(10 * time.Second):
+		t.Error("the former leader does not know")
+	}
+	if err := second.Close(); err != nil { // takes nothing from the third
+		t.Error(err)
+	}
+	if err := third.Put(t.Context(), batch); err != nil {
+		t.Error(err)
+	}
+	if log, err := third.Records(t.Context(), 0, 10); err != nil || len(log) != 2 {
+		t.Errorf("%d records: %v", len(log), err)
+	}
+
+	// A Redis that was away leaves the leader in its place.
+	own.Kill()
+	if err := own.Restart(); err != nil {
+		t.Fatal(err)
+	}
+	if err := third.Put(t.Context(), batch); err != nil {
+		t.Error(err)
+	}
+	select {
+	case <-third.Superseded():
+		t.Error("superseded by nobody")
+	default:
+	}
+}

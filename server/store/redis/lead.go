@@ -1,0 +1,115 @@
+package redis
+
+import (
+	"context"
+	_ "embed"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// Of the servers that share a prefix one leads: it alone decides about seats, and
+// so each of its decisions is made once. The others stand by. A leader holds a
+// lease in Redis that it renews; when it has not done so for leadFor, another one
+// begins the next term. Terms fence: put.lua refuses what an earlier term wants to
+// store, so a leader that was stopped for a minute and knows nothing of its
+// successor cannot acknowledge anything any more.
+
+// ErrSuperseded says that another server leads now.
+var ErrSuperseded = errors.New("another server has taken over")
+
+const (
+	// leadFor is how long a leader may be silent before another one takes over:
+	// enough for a failover of Redis, and well below any hold.
+	leadFor = 3 * time.Second
+	// renewEvery is also how often the others ask.
+	renewEvery = leadFor / 6
+)
+
+var (
+	//go:embed lead.lua
+	leadSource string
+	//go:embed renew.lua
+	renewSource string
+
+	leadScript  = redis.NewScript(leadSource)
+	renewScript = redis.NewScript(renewSource)
+)
+
+// Lead waits until no other server leads, and then does; a Redis that is away is
+// waited for. The error is ctx's. It must have returned
+// before anything is stored that another server might store as well. From then on
+// Put fails with ErrSuperseded once another server has taken over.
+func (s *Store) Lead(ctx context.Context) error {
+	for {
+		term, err := leadScript.Run(ctx, s.client, []string{s.prefix}, leadFor.Milliseconds()).Int64()
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case err != nil: // the driver has tried for some seconds
+			s.o.Logger.Warn("standing by without Redis", "err", err)
+		case term > 0:
+			s.term = term
+			s.superseded, s.leading, s.led = make(chan struct{}), make(chan struct{}), make(chan struct{})
+			go s.lead()
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(renewEvery):
+		}
+	}
+}
+
+// Superseded is closed when another server has taken over. Before Lead it is nil.
+func (s *Store) Superseded() <-chan struct{} { return s.superseded }
+
+// lead renews the lease until the store is closed or another server has it. While
+// Redis is away nobody else can have it either.
+func (s *Store) lead() {
+	defer close(s.led)
+	tick := time.NewTicker(renewEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-s.leading:
+			return
+		case <-tick.C:
+		}
+		if s.renew(leadFor) == ErrSuperseded {
+			close(s.superseded)
+			return
+		}
+	}
+}
+
+// renew lets the term last for d from now; 0 ends it.
+func (s *Store) renew(d time.Duration) error {
+	ctx, cancel := context.WithTimeout(context.Background(), leadFor)
+	defer cancel()
+	return fenced(renewScript.Run(ctx, s.client, []string{s.prefix}, s.term, d.Milliseconds()).Err())
+}
+
+// fenced recognises the refusal of a script.
+func fenced(err error) error {
+	if err != nil && strings.HasPrefix(err.Error(), "FENCED") {
+		return ErrSuperseded
+	}
+	return err
+}
+
+// resign lets another server lead at once.
+func (s *Store) resign() {
+	if s.term == 0 {
+		return
+	}
+	close(s.leading)
+	<-s.led
+	if err := s.renew(0); err != nil && err != ErrSuperseded {
+		s.o.Logger.Warn("another server has to wait for the lease to run out", "err", fmt.Sprint(err))
+	}
+}
