@@ -25,8 +25,11 @@ setInterval(() => {
 	if (!page.token || !(page.loading || silent > every)) return;
 	// Nobody waits for the answer: in some browsers it arrives only when the
 	// page runs again. It is not read, so that any origin may ask ("no-cors").
+	// But it is not waited for for ever: browsers have six connections to a
+	// server, and a network that has gone silent would soon hold them all, also
+	// when there is another one.
 	fetch(page.url, {
-		method: "POST", mode: "no-cors", credentials: "omit", cache: "no-store",
+		method: "POST", mode: "no-cors", credentials: "omit", cache: "no-store", signal: AbortSignal.timeout(4 * every),
 		body: JSON.stringify({
 			participant: page.participant, token: page.token, page_silent_ms: Math.round(silent),
 		}),

@@ -11,15 +11,16 @@ import (
 	"time"
 )
 
-// One client sends as fast as the network takes it, another never reads what
-// it asks for, again and again. The server's memory stays bounded, and the
-// others hardly notice.
+// One client sends 100 MB a second, on connections that it replaces as soon as
+// the server slows one down; another never reads what it asks for, again and
+// again. The server's memory stays bounded, and the others hardly notice.
 func TestFloodDisturbsNobody(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes some seconds")
 	}
 	const (
 		span  = 2 * time.Second
+		flood = 100e6    // bytes a second
 		bound = 32 << 20 // queues, socket buffers' worth of packets, and the collector's slack
 	)
 	c := startChild(t, childDefault)
@@ -34,8 +35,10 @@ func TestFloodDisturbsNobody(t *testing.T) {
 	stop := make(chan struct{})
 	var wg sync.WaitGroup
 	var flooded, ignored atomic.Int64
-	attack := func(sent *atomic.Int64, payload []byte) {
-		defer wg.Done()
+	began := time.Now()
+	// patience is for how long a connection may take nothing before the
+	// attacker makes another; rate is 0 for as fast as can be.
+	attack := func(sent *atomic.Int64, payload []byte, rate float64, patience time.Duration) {
 		for {
 			select {
 			case <-stop:
@@ -47,30 +50,46 @@ func TestFloodDisturbsNobody(t *testing.T) {
 				t.Error(err)
 				return
 			}
-			go func() { <-stop; nc.Close() }()
 			cl := &tcpClient{t: t, nc: nc}
 			upgradeRequest(nc, c.addr)
 			cl.await("0{")
 			cl.send(1, "40")
 			cl.await("40{")
+			ended := make(chan struct{})
+			go func() {
+				select {
+				case <-stop:
+				case <-ended:
+				}
+				reset(nc)
+			}()
 			for err == nil {
+				if rate > 0 {
+					time.Sleep(time.Duration(float64(sent.Load())/rate*1e9) - time.Since(began))
+				}
 				var n int
+				nc.SetWriteDeadline(time.Now().Add(patience))
 				n, err = nc.Write(payload)
 				sent.Add(int64(n))
 			}
+			close(ended)
 		}
 	}
-	wg.Add(2)
-	go attack(&flooded, frame(1, `42["e","`+strings.Repeat("x", 60_000)+`"]`))
-	go attack(&ignored, slices.Repeat(frame(1, `421["e","`+strings.Repeat("x", 4_000)+`"]`), 10))
+	wg.Go(func() {
+		attack(&flooded, frame(1, `42["e","`+strings.Repeat("x", 60_000)+`"]`), flood, 5*time.Millisecond)
+	})
+	wg.Go(func() {
+		attack(&ignored, slices.Repeat(frame(1, `421["e","`+strings.Repeat("x", 4_000)+`"]`), 10), 0, time.Minute)
+	})
 	time.Sleep(span / 4)
 	loud := roundTrips(others, span)
 	_, after := c.cost(t)
+	took := time.Since(began).Seconds()
 	close(stop)
 	wg.Wait()
 
-	t.Logf("p99 %v quiet, %v under attack; %d MB flooded, %d MB asked for and not read, memory %+d MB",
-		quiet, loud, flooded.Load()>>20, ignored.Load()>>20, (after-before)>>20)
+	t.Logf("p99 %v quiet, %v under attack; %.0f MB/s flooded, %d MB asked for and not read, memory %+d MB",
+		quiet, loud, float64(flooded.Load())/1e6/took, ignored.Load()>>20, (after-before)>>20)
 	// Under a few milliseconds the scheduler of a busy machine says more than
 	// the server does.
 	if loud > max(3*quiet, 20*time.Millisecond) && !raceDetector {

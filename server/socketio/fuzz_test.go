@@ -3,6 +3,7 @@ package socketio
 import (
 	"io"
 	"net"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -19,6 +20,21 @@ type fuzzed struct {
 	addr   string
 	canary *client
 	turn   sync.Mutex // one input at a time
+	inputs int
+	held   usage // when all was warm
+}
+
+// usage is what a process holds.
+type usage struct {
+	goroutines int
+	heap       uint64
+}
+
+func used() usage {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return usage{runtime.NumGoroutine(), m.HeapAlloc}
 }
 
 func newFuzzed(f *testing.F) *fuzzed {
@@ -47,6 +63,23 @@ func (z *fuzzed) check(t *testing.T, input any) {
 		delete(z.joined, c)
 	}
 	z.calls, z.causes, z.conns = nil, nil, nil
+	z.leaks(t)
+}
+
+// leaks looks now and then whether the process holds more than when it was
+// warm. What a connection leaves for a moment, and what the fuzzer itself
+// learns, is far less than one thing kept for each input.
+func (z *fuzzed) leaks(t *testing.T) {
+	const warm, every, slack = 1_000, 5_000, 16 << 20
+	switch z.inputs++; {
+	case z.inputs == warm:
+		z.held = used()
+	case z.inputs%every == 0:
+		if now := used(); now.goroutines > z.held.goroutines+20 || now.heap > z.held.heap+slack {
+			t.Fatalf("after %d inputs %d goroutines and %d MB of heap, were %d and %d MB",
+				z.inputs, now.goroutines, now.heap>>20, z.held.goroutines, z.held.heap>>20)
+		}
+	}
 }
 
 // open upgrades and, if asked, is admitted.

@@ -152,7 +152,7 @@ var readBuffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 func (t *webSocket) message(r io.Reader) error {
 	buf := readBuffers.Get().(*bytes.Buffer)
 	defer func() {
-		if buf.Cap() <= chunk {
+		if buf.Cap() <= 4*chunk { // a message of 64 KiB needs 128: buffers double
 			buf.Reset()
 			readBuffers.Put(buf)
 		}
