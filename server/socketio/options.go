@@ -63,7 +63,8 @@ type Limits struct {
 	// one more closes it. Default 1 MiB.
 	Outbound int
 	// WriteTimeout is for how long a connection may accept no byte at all
-	// while there is something to write. Default 10 s.
+	// while there is something to write; up to half as long again passes before
+	// that is noticed. Default 10 s.
 	WriteTimeout time.Duration
 	// ConnectTimeout is the time a client has, from the handshake on, to be
 	// admitted. Default 10 s; it cannot be switched off.

@@ -103,7 +103,7 @@ func (t *webSocket) Send(packets []*packet.Packet) {
 	} else {
 		for _, p := range packets { // the answer to a probe; the read loop is here
 			frame := encodePacket(p)
-			t.net.writeBy(time.Now().Add(t.c.srv.limits.WriteTimeout))
+			t.net.writeFor(t.c.srv.limits.WriteTimeout)
 			t.net.Conn.Write(append(appendHeader(nil, websocket.TextMessage, len(frame)), frame...))
 		}
 	}
@@ -335,7 +335,7 @@ func (t *webSocket) writeBatch(buf []byte, b batch) error {
 func (t *webSocket) writeAll(p []byte) error {
 	for len(p) > 0 {
 		n := min(len(p), chunk)
-		t.net.writeBy(time.Now().Add(t.c.srv.limits.WriteTimeout))
+		t.net.writeFor(t.c.srv.limits.WriteTimeout)
 		if _, err := t.net.Conn.Write(p[:n]); err != nil {
 			return err
 		}
@@ -397,6 +397,7 @@ type guardedConn struct {
 	mu      sync.Mutex
 	readErr error
 	by      time.Time // no write deadline is later than this
+	until   time.Time // the write deadline that is set
 }
 
 func (s *guardedConn) Read(p []byte) (int, error) {
@@ -438,11 +439,21 @@ func (s *guardedConn) endBy(by time.Time) {
 	s.Conn.SetReadDeadline(by.Add(linger))
 }
 
-// writeBy sets the deadline of the next write.
-func (s *guardedConn) writeBy(t time.Time) {
+// writeFor sets the deadline of the next write, so long after now or up to half
+// as long again: the deadline of an earlier write may still do, and setting one
+// costs a tenth of a write.
+func (s *guardedConn) writeFor(d time.Duration) {
+	t := time.Now().Add(d)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.by.IsZero() && s.by.Before(t) {
+	if s.by.IsZero() {
+		if s.until.Before(t) {
+			s.until = t.Add(d / 2)
+			s.Conn.SetWriteDeadline(s.until)
+		}
+		return
+	}
+	if s.by.Before(t) {
 		t = s.by
 	}
 	s.Conn.SetWriteDeadline(t)
