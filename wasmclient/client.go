@@ -19,6 +19,10 @@ const (
 	// silenceLook is the same before a connection is given up for silence,
 	// which costs more than waiting.
 	silenceLook = time.Second
+	// afterBlock is how long the server may be silent once a block is over. It
+	// is asked at once and has nothing to wait for; and who was away meanwhile
+	// is waited for by partners.
+	afterBlock = 4 * time.Second
 	// closeTimeout bounds the goodbye: what is queued, and the close handshake.
 	closeTimeout = 3 * time.Second
 	// steady is how long a connection must have lasted for the next attempt to
@@ -216,6 +220,23 @@ func (c *Client) serve(cn *conn) error {
 		began time.Time
 		heard time.Time // last, before it
 	}
+	ticked := time.Now()
+	var thawed struct {
+		at   time.Time // when a block ended
+		ping uint64    // the first ping that was due then
+	}
+	deadline := func() time.Time {
+		heard := cn.lastHeard()
+		d, soon := heard.Add(limit), thawed.at.Add(afterBlock)
+		c.mu.Lock()
+		answered := c.latency.back >= thawed.ping
+		c.mu.Unlock()
+		// What is heard right behind a block had come during it.
+		if thawed.at.IsZero() || answered || heard.After(thawed.at.Add(silenceLook)) || d.Before(soon) {
+			return d
+		}
+		return soon
+	}
 	for {
 		select {
 		case <-c.ctx.Done():
@@ -225,13 +246,19 @@ func (c *Client) serve(cn *conn) error {
 			return cn.cause()
 		case <-measure:
 			c.melt()
-			c.ping(cn)
+			now := time.Now()
+			ping := c.ping(cn)
+			if now.Sub(ticked) > c.opts.Latency+afterBlock {
+				thawed.at, thawed.ping = now, ping
+				quiet.Reset(max(deadline().Sub(now), 0))
+			}
+			ticked = now
 		case <-quiet.C:
 			c.melt()
 			now, heard := time.Now(), cn.lastHeard()
-			switch {
-			case now.Sub(heard) < limit:
-				quiet.Reset(limit - now.Sub(heard))
+			switch by := deadline(); {
+			case now.Before(by):
+				quiet.Reset(by.Sub(now))
 			case heard != look.heard, now.Sub(look.began) >= 2*silenceLook: // or blocked again meanwhile
 				look.began, look.heard = now, heard
 				quiet.Reset(silenceLook)

@@ -192,3 +192,37 @@ func TestBlocksAreNotTheServersSilence(t *testing.T) {
 		})
 	}
 }
+
+// A block may hide that the network has gone: what had come before is read when
+// it ends, and seems to be news. The server is asked then, and has not long.
+func TestNetworkLostInABlock(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		pongs bool // the server answers after the block
+		want  int  // connections
+	}{{"lost", false, 2}, {"kept", true, 1}} {
+		t.Run(c.name, func(t *testing.T) {
+			bubble(t, func(sc *siotest.Conn) {
+				if !sc.Greet() {
+					return
+				}
+				if sc.N == 1 && !c.pongs {
+					time.Sleep(5 * time.Second)
+					sc.Write("2") // while the page is blocked
+					sc.Wait()
+					return
+				}
+				sc.Echo()
+			}, func(t *testing.T, s *siotest.Server) {
+				cl := connect(t, s, Options{Silence: 20 * time.Second, Latency: time.Second})
+				thaw := cl.Freeze()
+				time.Sleep(10 * time.Second)
+				thaw()
+				time.Sleep(afterBlock + silenceLook + 2*time.Second)
+				if s.Count() != c.want {
+					t.Errorf("%d connections, want %d", s.Count(), c.want)
+				}
+			})
+		})
+	}
+}

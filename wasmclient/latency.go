@@ -12,6 +12,7 @@ type latency struct {
 	id        uint64               // of the last ping; they count from 1
 	sent      [pingsKept]time.Time // when, by id
 	last, max time.Duration
+	back      uint64 // id of the last ping that was answered
 }
 
 // pingsKept is how many pings may be under way, one an interval.
@@ -34,17 +35,18 @@ func (l *latency) answered(now time.Time, p protocol.Pong, interval time.Duratio
 	if p.ID == 0 || p.ID > l.id || l.id-p.ID >= pingsKept {
 		return
 	}
+	l.back = max(l.back, p.ID)
 	d := now.Sub(l.sent[p.ID%pingsKept])
 	if later := time.Duration(l.id - p.ID); d < (later+1)*interval+interval/4 && d < maxLatency {
 		l.last = d
 	}
 }
 
-// ping sends a ping with the round trip of the one before; but not while
-// nothing is heard since then. Pings that get through on a connection that
-// brings nothing back would tell the server of a participant who is alive, and
-// cannot be reached.
-func (c *Client) ping(cn *conn) {
+// ping sends a ping with the round trip of the one before, and returns its
+// number; but it is not sent while nothing is heard since then. Pings that get
+// through on a connection that brings nothing back would tell the server of a
+// participant who is alive, and cannot be reached.
+func (c *Client) ping(cn *conn) (id uint64) {
 	now := time.Now()
 	c.mu.Lock()
 	before := c.latency.sent[c.latency.id%pingsKept]
@@ -52,11 +54,12 @@ func (c *Client) ping(cn *conn) {
 	ping.Seq = c.lastSeq
 	c.mu.Unlock()
 	if cn.lastHeard().Before(before) {
-		return
+		return ping.ID
 	}
 	data, err := encode(protocol.EventPing, ping)
 	if err != nil {
 		panic(err) // numbers
 	}
 	_ = cn.send(eventFrame(data)) // one measurement less
+	return ping.ID
 }
