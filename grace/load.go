@@ -50,6 +50,8 @@ var (
 	errReplaced = protocol.NewError(protocol.CodeReplaced, "a newer connection has taken this one's place")
 	errBudget   = protocol.NewError(protocol.CodeLoadBudget, "the session's budget of loads is used up; the page may load, unprotected")
 	errLimit    = protocol.NewError(protocol.CodeLoadLimit, "too many loads are open at the same time")
+	errNoSeat   = protocol.NewError(protocol.CodeUnknownParticipant, "nobody of that name holds a seat")
+	errNoLease  = protocol.NewError(protocol.CodeNoDeadline, "the participant is neither loading nor away: nothing runs out")
 	errEnded    = protocol.NewError(protocol.CodeLoadEnded, "this load has already ended; begin another with a new id")
 )
 

@@ -271,6 +271,40 @@ func (t *Tracker) End(now time.Time, participant string, why protocol.Reason) bo
 	return true
 }
 
+// Extend gives a lease, or the hold of a participant who is away, more time, on
+// the word of a person who knows more than the policy. What a client asks for is
+// held to LoadCap from the load's start; this, to LoadCap from now. It returns
+// the new deadline. The error is a *protocol.Error and nothing has changed then.
+func (t *Tracker) Extend(now time.Time, participant string, by time.Duration) (time.Time, error) {
+	s := t.seats[participant]
+	if s == nil {
+		return time.Time{}, errNoSeat
+	}
+	t.settle(now, s, "") // what has run out has run out
+	if s = t.seats[participant]; s == nil {
+		return time.Time{}, errNoSeat
+	}
+	var end *time.Time
+	if s.away {
+		end = &s.hold
+	} else {
+		for i := range s.loads {
+			if l := &s.loads[i]; end == nil || l.deadline.After(*end) {
+				end = &l.deadline
+			}
+		}
+	}
+	if end == nil {
+		return time.Time{}, errNoLease
+	}
+	deadline := latest(*end, earliest(end.Add(max(by, 0)), now.Add(s.policy.LoadCap)))
+	if *end = deadline; s.details() != s.told {
+		t.report(now, s, s.presence, protocol.ReasonExtended)
+	}
+	t.settle(now, s, "")
+	return deadline, nil
+}
+
 // LoadStart asks for a lease. The error is a *protocol.Error and nothing has
 // changed then, except that the page was heard.
 func (t *Tracker) LoadStart(now time.Time, participant string, epoch uint64, r LoadRequest) (Lease, error) {

@@ -255,7 +255,9 @@ func decodePing(payload json.RawMessage) (action, *protocol.Error) {
 		l.read(m, v.Seq)
 		if v.LatencyMS > 0 {
 			m.latency = v.LatencyMS
-			l.metrics.Latency(time.Duration(v.LatencyMS * float64(time.Millisecond)))
+			took := time.Duration(v.LatencyMS * float64(time.Millisecond))
+			l.metrics.Latency(took)
+			l.feed.Ping(p.participant, took)
 		}
 		pong := protocol.Pong{ID: v.ID, MaxLatency: m.latency}
 		for _, partner := range l.groups.Partners(p.participant) {

@@ -73,6 +73,7 @@ func (h hub) PagePong(c *socketio.Conn) {
 func (h hub) BrowserPong(c *socketio.Conn, roundTrip time.Duration) {
 	p := c.Value().(*peer)
 	h.loop.metrics.BrowserPong(roundTrip)
+	h.loop.feed.Pong(p.participant, roundTrip)
 	h.loop.post(func(l *loop, now time.Time) { l.heard(now, p, grace.Browser) })
 }
 

@@ -4,10 +4,12 @@ import (
 	"context"
 	"log/slog"
 	"runtime/debug"
+	"sync/atomic"
 	"time"
 
 	"initgrace/grace"
 	"initgrace/server/groups"
+	"initgrace/server/live"
 	"initgrace/server/metrics"
 	"initgrace/server/store"
 )
@@ -30,6 +32,7 @@ type loop struct {
 	log     *slog.Logger
 	observe func(grace.Change)
 	metrics *metrics.Metrics
+	feed    *live.Feed // nil: nobody may look
 
 	clock   clock
 	due     time.Time // when deadlines are looked at next
@@ -51,8 +54,9 @@ type loop struct {
 	after   []effect
 
 	commits   chan batch
-	committed chan batch // what came back, with its error
-	closing   bool       // participants are not away because the server leaves
+	committed chan batch  // what came back, with its error
+	closing   bool        // participants are not away because the server leaves
+	failing   atomic.Bool // the last batch could not be stored
 }
 
 // task is one thing that happened. It runs on the loop.
@@ -277,7 +281,9 @@ func (l *loop) commit() {
 			b.err = l.store.Put(ctx, b.Batch)
 			cancel()
 			l.metrics.Stored(len(b.Sessions)+len(b.Messages)+len(b.Mailboxes)+len(b.Records), time.Since(began), b.err)
-			if b.err != nil {
+			if l.failing.Store(b.err != nil); b.err == nil {
+				l.feed.Stored(b.Records)
+			} else {
 				l.log.Error("what happened could not be stored; trying again", "sessions", len(b.Sessions), "events", len(b.Records), "err", b.err)
 				time.Sleep(100 * time.Millisecond) // or a dead disk would be asked without a pause
 			}

@@ -18,6 +18,7 @@ import (
 
 	"initgrace/grace"
 	"initgrace/grace/protocol"
+	"initgrace/server/live"
 	"initgrace/server/metrics"
 	"initgrace/server/socketio"
 	"initgrace/server/store/sqlite"
@@ -51,16 +52,19 @@ func New(cfg Config) (*Server, error) {
 		commits: make(chan batch), committed: make(chan batch, 1),
 	}
 	l.storing, l.giveUp = context.WithCancel(context.Background())
+	if cfg.AdminToken != "" {
+		l.feed = live.New()
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), storeTimeout)
 	defer cancel()
 	if l.secret, err = cfg.Store.Secret(ctx); err != nil {
-		return nil, errors.Join(fmt.Errorf("reading the store: %w", err), cfg.Store.Close())
+		return nil, l.fail(fmt.Errorf("reading the store: %w", err))
 	}
 	if err = l.countDrawn(ctx); err == nil {
 		err = l.restore(ctx)
 	}
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("reading the sessions: %w", err), cfg.Store.Close())
+		return nil, l.fail(fmt.Errorf("reading the sessions: %w", err))
 	}
 	s := &Server{loop: l, mux: http.NewServeMux()}
 	s.sock, err = socketio.New(hub{l}, &socketio.Options{
@@ -73,7 +77,7 @@ func New(cfg Config) (*Server, error) {
 		err = s.routes(cfg)
 	}
 	if err != nil {
-		return nil, errors.Join(err, cfg.Store.Close())
+		return nil, l.fail(err)
 	}
 	go l.run()
 	return s, nil
@@ -89,6 +93,12 @@ func Check(cfg Config) error {
 	return s.Close(context.Background())
 }
 
+// fail undoes what New did before an error.
+func (l *loop) fail(err error) error {
+	l.feed.Close()
+	return errors.Join(err, l.store.Close())
+}
+
 // pingCeiling is the module's own page timeout, which is the same for every
 // client and must never be the one that strikes: the tight deadlines are ours.
 func pingCeiling(p grace.Policy) time.Duration {
@@ -96,17 +106,6 @@ func pingCeiling(p grace.Policy) time.Duration {
 }
 
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.mux.ServeHTTP(w, r) }
-
-func (s *Server) healthz(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	w.Header().Set("Cache-Control", "no-store")
-	select {
-	case <-s.loop.done:
-		http.Error(w, "shutting down", http.StatusServiceUnavailable)
-	default:
-		fmt.Fprintln(w, "ok")
-	}
-}
 
 // comeBack is the longest delay that a restarting server asks clients for, so
 // that they do not all come back in the same instant.
@@ -134,6 +133,7 @@ func (s *Server) Close(ctx context.Context) error {
 			}
 		})
 		s.loop.flush(ctx)
+		s.loop.feed.Close()
 		err = s.sock.Close(ctx)
 		err = errors.Join(err, s.loop.stop(ctx), s.loop.store.Close())
 	})

@@ -491,6 +491,8 @@ export interface SessionEvents {
 	message_dropped: { to: string; seq?: number; count: number; reason: string };
 	/** The answer to a latency measurement. */
 	pong: { id: number; max_latency: number };
+	/** The experimenter has something to say to this participant: show it. */
+	notice: { text: string };
 	/** The server will be back after a while; the session reconnects by itself. */
 	server_restarting: { delay_ms: number };
 	/** Another page of this participant has taken the place. "close" follows. */

@@ -22,6 +22,11 @@ const (
 	CodeTooSlow           Code = "too_slow"           // the connection is slower than the experiment allows
 	CodeReplaced          Code = "replaced"           // a newer connection took this one's place
 
+	// The experimenter's mistake; see package admin.
+	CodeOrigin             Code = "foreign_origin"      // asked by a page of another site
+	CodeUnknownParticipant Code = "unknown_participant" // nobody of that id holds a seat
+	CodeNoDeadline         Code = "no_deadline"         // neither loading nor away: there is nothing to extend
+
 	// The policy's answer; the page may go on, unprotected.
 	CodeLoadBudget Code = "load_budget" // the session's budget of loads or loading time is used up
 	CodeLoadLimit  Code = "load_limit"  // too many loads open at once
@@ -69,6 +74,7 @@ const (
 	ReasonLoadEnded    Reason = "load_ended"    // completed
 	ReasonLoadFailed   Reason = "load_failed"   // completed with an error
 	ReasonLeaseExpired Reason = "lease_expired" // the lease ran out
+	ReasonExtended     Reason = "extended"      // the experimenter gave a lease or a hold more time
 	ReasonPageSilent   Reason = "page_silent"   // blocked: only the browser answers
 	ReasonPolicy       Reason = "policy"        // another scene, where other times apply
 

@@ -42,6 +42,7 @@ const (
 	EventReplaced         = "replaced"
 	EventExpired          = "expired"
 	EventServerRestarting = "server_restarting"
+	EventNotice           = "notice"
 )
 
 // Presence is what the server believes about a participant.
@@ -278,6 +279,11 @@ type Ended struct {
 	Code    string  `json:"code,omitempty"`
 	Link    string  `json:"link,omitempty"`
 	Partner string  `json:"partner,omitempty"` // whose seat was given up, if that is why
+}
+
+// Notice is what the experimenter has to say to a participant.
+type Notice struct {
+	Text string `json:"text"`
 }
 
 // Send is a message to the sender's group.

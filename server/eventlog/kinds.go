@@ -35,6 +35,7 @@ const (
 	Vacancy          Kind = "vacancy"
 	Decided          Kind = "decided"
 	Outcome          Kind = "outcome"
+	Notice           Kind = "notice"
 )
 
 // A Definition explains one kind.
@@ -82,6 +83,7 @@ var Kinds = []Definition{
 		[]string{"reason", "partner", "count", "lease_ms"}, false},
 	{Decided, "What became of group_id after a member was gone. reason: that. partner: who is gone.", []string{"reason", "partner"}, false},
 	{Outcome, "How the study ended for the participant. Once for each participant. partner: whose leaving it is due to. detail: the payment code.", []string{"reason", "partner", "detail"}, false},
+	{Notice, "The experimenter sent the participant's page a text. detail: the text.", []string{"detail"}, true},
 	{RunStopped, "The server ended in an orderly way. A run without this row was killed.", nil, false},
 }
 
@@ -128,6 +130,7 @@ var Reasons = []Value{
 	{string(protocol.ReasonLoadEnded), "the load completed; refused: it had ended before"},
 	{string(protocol.ReasonLoadFailed), "the load completed with an error"},
 	{string(protocol.ReasonLeaseExpired), "the lease ran out"},
+	{string(protocol.ReasonExtended), "the experimenter gave the lease, or the hold of somebody away, more time"},
 	{string(protocol.ReasonPageSilent), "the page is silent, only the browser answers"},
 	{string(protocol.ReasonSilence), "no sign of life of any kind"},
 	{string(protocol.ReasonProxy), "pings were answered, perhaps by a proxy, but the worker's beats had stopped"},

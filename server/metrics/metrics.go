@@ -121,7 +121,7 @@ func (m *Metrics) Gauge(name, help string, f func() float64) {
 // Collect adds a collector.
 func (m *Metrics) Collect(c prometheus.Collector) { m.registry.MustRegister(c) }
 
-// Handler serves the metrics. It asks for nothing: see RequireToken.
+// Handler serves the metrics. It asks for nothing: package admin does.
 func (m *Metrics) Handler() http.Handler {
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{Registry: m.registry})
 }

@@ -1,9 +1,6 @@
 package metrics
 
 import (
-	"fmt"
-	"net/http"
-	"net/http/httptest"
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
@@ -58,38 +55,5 @@ func TestMetricsAreWellNamed(t *testing.T) {
 	}
 	for _, p := range problems {
 		t.Errorf("%s: %s", p.Metric, p.Text)
-	}
-}
-
-// Who guesses is soon not listened to any more, and keeps nobody else out.
-func TestTokenGuessing(t *testing.T) {
-	served := 0
-	h := RequireToken("secret", http.HandlerFunc(func(http.ResponseWriter, *http.Request) { served++ }))
-	ask := func(address, token string) int {
-		r := httptest.NewRequest("GET", "/", nil)
-		r.RemoteAddr = address
-		r.Header.Set("Authorization", "Bearer "+token)
-		w := httptest.NewRecorder()
-		h.ServeHTTP(w, r)
-		return w.Code
-	}
-	codes := map[int]int{}
-	for i := range 50 {
-		codes[ask(fmt.Sprintf("192.0.2.1:%d", i), fmt.Sprint("guess", i))]++
-	}
-	if n := codes[http.StatusUnauthorized]; n < guessBurst || n > guessBurst+2 || codes[http.StatusTooManyRequests] != 50-n {
-		t.Errorf("answers %v", codes)
-	}
-	if code := ask("192.0.2.1:99", "secret"); code != http.StatusTooManyRequests || served != 0 {
-		t.Errorf("the right one at last: %d", code)
-	}
-	if code := ask("192.0.2.2:1", "secret"); code != http.StatusOK || served != 1 {
-		t.Errorf("somebody else: %d", code)
-	}
-	for i := range 2 * maxAddresses {
-		ask(fmt.Sprintf("[2001:db8::%x]:1", i), "wrong")
-	}
-	if n := len(h.(*guarded).wrong); n > maxAddresses {
-		t.Errorf("%d addresses are remembered", n)
 	}
 }

@@ -274,6 +274,16 @@ func (s *Server) find(sid string) *Conn {
 	return s.bySID[sid]
 }
 
+// ClientAddress is whom a request comes from, by the same trust in proxies as
+// for connections.
+func (s *Server) ClientAddress(r *http.Request) string {
+	addr, network := s.clientAddr(r)
+	if network.IsValid() {
+		return network.String()
+	}
+	return addr
+}
+
 // clientAddr is the address to believe, and the network that it counts for.
 func (s *Server) clientAddr(r *http.Request) (string, netip.Prefix) {
 	ap, err := netip.ParseAddrPort(r.RemoteAddr)

@@ -68,6 +68,11 @@ func run(args []string, stdout io.Writer) error {
 	if err := addTree(files, "demo", "web/demo"); err != nil {
 		return err
 	}
+	if err := addTree(files, "admin", "web/admin"); err != nil {
+		return err
+	}
+	files["admin/uplot.js"] = filepath.Join(*modules, "uplot/dist/uPlot.esm.js")
+	files["admin/uplot.css"] = filepath.Join(*modules, "uplot/dist/uPlot.min.css")
 	m, err := bundle.Pack(*out, version, files, *quality)
 	if err != nil {
 		return err

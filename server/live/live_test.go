@@ -1,0 +1,232 @@
+package live
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"reflect"
+	"testing"
+	"time"
+
+	"initgrace/grace/protocol"
+	"initgrace/server/eventlog"
+)
+
+var start = time.Date(2026, 11, 3, 9, 0, 0, 0, time.UTC)
+
+func at(ms int64) time.Time { return start.Add(time.Duration(ms) * time.Millisecond) }
+
+// story is one participant's log.
+func story(who string, from int64) []eventlog.Record {
+	r := func(ms int64, kind eventlog.Kind, more eventlog.Record) eventlog.Record {
+		more.At, more.Kind, more.Participant = at(from+ms), kind, who
+		more.Experiment, more.Group = "grid", "g-"+who
+		if !more.Epoch.Known {
+			more.Epoch = eventlog.Of(1)
+		}
+		return more
+	}
+	return []eventlog.Record{
+		r(0, eventlog.Connected, eventlog.Record{Reason: "connected"}),
+		r(0, eventlog.Presence, eventlog.Record{To: protocol.Active, Reason: "connected"}),
+		r(100, eventlog.Presence, eventlog.Record{From: protocol.Active, To: protocol.Loading, Reason: "load_started", Phase: "python", Lease: eventlog.Of(60_000), Expected: eventlog.Of(5000)}),
+		r(100, eventlog.LoadStarted, eventlog.Record{LoadID: "a", Phase: "python", Lease: eventlog.Of(60_000)}),
+		r(900, eventlog.LoadProgress, eventlog.Record{LoadID: "a", Phase: "packages", Lease: eventlog.Of(70_000)}),
+		r(900, eventlog.Presence, eventlog.Record{From: protocol.Loading, To: protocol.Loading, Reason: "load_progress", Phase: "packages", Lease: eventlog.Of(69_200)}),
+		r(2600, eventlog.LoadEnded, eventlog.Record{LoadID: "a", Phase: "packages", Reason: eventlog.LoadOK, Duration: eventlog.Of(2500)}),
+		r(2600, eventlog.Presence, eventlog.Record{From: protocol.Loading, To: protocol.Active, Reason: "load_ended"}),
+		r(5000, eventlog.Disconnected, eventlog.Record{Reason: "transport_lost"}),
+		r(5000, eventlog.Presence, eventlog.Record{From: protocol.Active, To: protocol.Away, Reason: "transport_lost", Lease: eventlog.Of(30_000)}),
+		r(6000, eventlog.Connected, eventlog.Record{Reason: "reconnected", Epoch: eventlog.Of(2)}),
+		r(6000, eventlog.Presence, eventlog.Record{From: protocol.Away, To: protocol.Active, Reason: "reconnected", Epoch: eventlog.Of(2)}),
+		r(6500, eventlog.Refused, eventlog.Record{Reason: "load_budget", Epoch: eventlog.Of(2)}),
+		r(7000, eventlog.StateSaved, eventlog.Record{Scene: "round 2", Epoch: eventlog.Of(2)}),
+		r(9000, eventlog.Presence, eventlog.Record{From: protocol.Active, To: protocol.Gone, Reason: "ended", Epoch: eventlog.Of(2)}),
+		r(9000, eventlog.GroupLeft, eventlog.Record{Reason: "ended", Epoch: eventlog.Of(2)}),
+		r(9000, eventlog.Gone, eventlog.Record{Reason: "ended", Epoch: eventlog.Of(2)}),
+	}
+}
+
+func TestLane(t *testing.T) {
+	f := newFold()
+	for _, r := range story("p", 0) {
+		f.add(&r)
+		if r.Kind == eventlog.LoadProgress { // a deadline that moved is the lane's too
+			continue
+		}
+	}
+	ms := func(n int64) int64 { return at(n).UnixMilli() }
+	want := Lane{
+		Participant: "p", Experiment: "grid", Group: "g-p", Presence: protocol.Gone, Reason: "ended", Since: ms(9000),
+		Connected: true, Scene: "round 2", Epoch: 2, Drops: 1, LoadCount: 1, Refused: 1,
+		Sections: []Section{
+			{ms(0), "", true, "connected"}, {ms(0), protocol.Active, true, "connected"}, {ms(100), protocol.Loading, true, "load_started"},
+			{ms(2600), protocol.Active, true, "load_ended"}, {ms(5000), protocol.Active, false, "transport_lost"},
+			{ms(5000), protocol.Away, false, "transport_lost"}, {ms(6000), protocol.Away, true, "reconnected"},
+			{ms(6000), protocol.Active, true, "reconnected"}, {ms(9000), protocol.Gone, true, "ended"},
+		},
+		Loads: []Load{{ID: "a", Phase: "packages", Start: ms(100), Lease: ms(100) + 70_000, End: ms(2600), Result: eventlog.LoadOK}},
+	}
+	if got := f.lanes["p"].whole(); !reflect.DeepEqual(got, want) {
+		t.Errorf("the lane is\n%+v, want\n%+v", got, want)
+	}
+	tot := &f.totals
+	if tot.Drops != 1 || tot.Connections != 2 || tot.Gone["ended"] != 1 || tot.Loads["ok"] != 1 || tot.Refused != 1 || tot.LoadTimes["ok"][3] != 1 {
+		t.Errorf("totals %+v", tot)
+	}
+}
+
+func TestLoadTimesAreCountedAtTheirBounds(t *testing.T) {
+	for _, c := range []struct {
+		ms   int64
+		into int
+	}{{0, 0}, {500, 0}, {501, 1}, {180_000, len(bounds) - 1}, {180_001, len(bounds)}} {
+		f := newFold()
+		f.add(&eventlog.Record{Kind: eventlog.LoadEnded, Participant: "p", Reason: "ok", Duration: eventlog.Of(c.ms)})
+		if f.totals.LoadTimes["ok"][c.into] != 1 {
+			t.Errorf("%d ms: %v", c.ms, f.totals.LoadTimes["ok"])
+		}
+	}
+}
+
+// drain applies what a viewer is told until nothing is queued.
+func drain(t *testing.T, v *Viewer, view *View) {
+	t.Helper()
+	for {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		v.feed.out.Lock()
+		idle := !v.lost && len(v.queue) == 0
+		v.feed.out.Unlock()
+		if idle && len(v.first) == 0 {
+			cancel()
+			return
+		}
+		text, err := v.Next(ctx)
+		cancel()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := view.Apply(text); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestViewersAgree: whenever a viewer joins, however records are cut into
+// batches, and also when it was so slow that it had to begin anew, it ends up
+// with what the fold of the whole log is.
+func TestViewersAgree(t *testing.T) {
+	f := New()
+	defer f.Close()
+	rng := rand.New(rand.NewPCG(1, 2))
+	var records []eventlog.Record
+	for i := range 2 * chunk {
+		records = append(records, story(fmt.Sprint("p", i), int64(i))...)
+	}
+	watch := func() *Viewer {
+		v, err := f.Watch()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+	early, slow := watch(), watch()
+	var views [3]View
+	drain(t, early, &views[0])
+	drain(t, slow, &views[1])
+	var late *Viewer
+	for n := 0; len(records) > 0; n++ {
+		k := min(1+rng.IntN(20), len(records))
+		f.Stored(records[:k])
+		records = records[k:]
+		f.Pong("p0", time.Duration(n)*time.Millisecond)
+		f.out.Lock()
+		f.flush()
+		f.sum(int64(n))
+		f.out.Unlock()
+		drain(t, early, &views[0])
+		if late == nil && len(records) < 700 {
+			late = watch()
+		}
+		if late != nil && n%3 == 0 {
+			drain(t, late, &views[2])
+		}
+	}
+	f.out.Lock()
+	if !slow.lost {
+		t.Error("the slow viewer has kept up: the test is too short")
+	}
+	if len(slow.queue) != queue {
+		t.Errorf("%d messages wait for the slow viewer", len(slow.queue))
+	}
+	f.out.Unlock()
+	for i, v := range []*Viewer{early, slow, late} {
+		drain(t, v, &views[i])
+		got := views[i]
+		if len(got.Lanes) != len(f.fold.lanes) || !got.Complete {
+			t.Fatalf("viewer %d has %d lanes of %d, complete %v", i, len(got.Lanes), len(f.fold.lanes), got.Complete)
+		}
+		for name, l := range f.fold.lanes {
+			a, _ := json.Marshal(got.Lanes[name])
+			b, _ := json.Marshal(l.whole())
+			if string(a) != string(b) {
+				t.Fatalf("viewer %d sees\n%s, and it is\n%s", i, a, b)
+			}
+		}
+		if !reflect.DeepEqual(got.Totals, f.fold.totals) {
+			t.Errorf("viewer %d has counted %+v, and it is %+v", i, got.Totals, f.fold.totals)
+		}
+	}
+}
+
+func TestBounds(t *testing.T) {
+	f := newFold()
+	for i := range maxLanes + 10 {
+		who := fmt.Sprint("p", i)
+		f.add(&eventlog.Record{Kind: eventlog.Presence, At: at(int64(i)), Participant: who, To: protocol.Active})
+		f.add(&eventlog.Record{Kind: eventlog.Presence, At: at(int64(i)), Participant: who, From: protocol.Active, To: protocol.Gone})
+		f.changes(0)
+	}
+	if len(f.lanes) != maxLanes || f.lanes["p9"] != nil || f.lanes["p10"] == nil {
+		t.Errorf("%d lanes; p9: %v", len(f.lanes), f.lanes["p9"])
+	}
+	for i := range 3 * KeepSections {
+		f.add(&eventlog.Record{Kind: eventlog.Connected, At: at(int64(i)), Participant: "busy", Epoch: eventlog.Of(i)})
+		f.add(&eventlog.Record{Kind: eventlog.LoadStarted, At: at(int64(i)), Participant: "busy", LoadID: fmt.Sprint(i)})
+	}
+	if l := f.lanes["busy"]; len(l.Sections) != KeepSections || len(l.Loads) != KeepLoads || l.take().Sections[0].At == at(0).UnixMilli() {
+		t.Errorf("%d sections, %d loads", len(l.Sections), len(l.Loads))
+	}
+	feed := New()
+	for range MaxViewers {
+		if _, err := feed.Watch(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := feed.Watch(); err != ErrTooMany {
+		t.Errorf("one more viewer: %v", err)
+	}
+	feed.Close()
+	if _, err := feed.Watch(); err != ErrClosed {
+		t.Errorf("a viewer of a closed feed: %v", err)
+	}
+}
+
+// A server that stops lets its viewers go.
+func TestClose(t *testing.T) {
+	f := New()
+	v, err := f.Watch()
+	if err != nil {
+		t.Fatal(err)
+	}
+	go f.Close()
+	for {
+		if _, err := v.Next(t.Context()); err != nil {
+			if err != ErrClosed {
+				t.Error(err)
+			}
+			return
+		}
+	}
+}
