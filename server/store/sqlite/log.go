@@ -8,21 +8,10 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"initgrace/server/eventlog"
 	"initgrace/server/store"
 )
-
-// insert appends a record; the id is SQLite's.
-var insert = func() string {
-	names := make([]string, 0, len(eventlog.Events.Columns))
-	for _, c := range eventlog.Events.Columns[1:] {
-		names = append(names, c.Name)
-	}
-	return fmt.Sprintf("INSERT INTO %s (%s) VALUES (?%s)", eventlog.Events.Name,
-		strings.Join(names, ", "), strings.Repeat(",?", len(names)-1))
-}()
 
 var selectRecords = func() string {
 	var names []string
@@ -31,26 +20,6 @@ var selectRecords = func() string {
 	}
 	return fmt.Sprintf("SELECT %s FROM %s WHERE id > ? ORDER BY id LIMIT ?", strings.Join(names, ", "), eventlog.Events.Name)
 }()
-
-// recordArgs fills args, as long as the columns after id, for insert.
-func recordArgs(args []any, r *eventlog.Record) {
-	for i := range args {
-		c := &eventlog.Events.Columns[i+1]
-		switch v := c.Value(r).(type) {
-		case string:
-			args[i] = eventlog.Clean(v)
-		case time.Time:
-			args[i] = store.FormatTime(v)
-		case nil:
-			args[i] = nil
-			if c.Required {
-				args[i] = ""
-			}
-		default:
-			args[i] = v
-		}
-	}
-}
 
 // readRecords runs selectRecords.
 func readRecords(ctx context.Context, query *sql.Stmt, after int64, limit int) ([]eventlog.Record, error) {

@@ -11,6 +11,7 @@ import (
 	"context"
 	"crypto/rand"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"net/url"
@@ -42,7 +43,7 @@ type Store struct {
 	writer  *sql.DB // one connection
 	readers *sql.DB // the same as writer in memory, where a connection is the database
 	upsert  *sql.Stmt
-	insert  *sql.Stmt
+	log     appender // on the writer's connection
 	session *sql.Stmt
 	seated  *sql.Stmt
 	records *sql.Stmt
@@ -106,7 +107,6 @@ func (s *Store) open(o *Options) error {
 		query string
 	}{
 		{&s.upsert, s.writer, upsert},
-		{&s.insert, s.writer, insert},
 		{&s.putMessage, s.writer, putMessage},
 		{&s.putMailbox, s.writer, putMailbox},
 		{&s.trim, s.writer, trimMessages},
@@ -254,7 +254,7 @@ func (s *Store) Put(ctx context.Context, b store.Batch) error {
 	if err != nil {
 		return s.fail("put", err)
 	}
-	return s.fail("put", s.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
+	return s.fail("put", s.write(ctx, func(ctx context.Context, conn *sql.Conn, tx *sql.Tx) error {
 		put := tx.StmtContext(ctx, s.upsert)
 		for _, a := range sessions {
 			if _, err := put.ExecContext(ctx, a...); err != nil {
@@ -264,14 +264,10 @@ func (s *Store) Put(ctx context.Context, b store.Batch) error {
 		if err := mail.put(ctx, s, tx); err != nil {
 			return err
 		}
-		add, a := tx.StmtContext(ctx, s.insert), make([]any, len(eventlog.Events.Columns)-1)
-		for i := range b.Records {
-			recordArgs(a, &b.Records[i])
-			if _, err := add.ExecContext(ctx, a...); err != nil {
-				return err
-			}
+		if len(b.Records) == 0 {
+			return nil
 		}
-		return nil
+		return conn.Raw(func(c any) error { return s.log.add(ctx, c.(driver.Conn), b.Records) })
 	}))
 }
 
@@ -286,7 +282,7 @@ func (s *Store) Secret(ctx context.Context) ([]byte, error) {
 	fresh := make([]byte, secretBytes)
 	rand.Read(fresh)
 	var secret []byte
-	err := s.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
+	err := s.write(ctx, func(ctx context.Context, _ *sql.Conn, tx *sql.Tx) error {
 		if _, err := tx.ExecContext(ctx, `INSERT OR IGNORE INTO meta VALUES ('secret', ?)`, fresh); err != nil {
 			return err
 		}
@@ -299,7 +295,7 @@ func (s *Store) Secret(ctx context.Context) ([]byte, error) {
 }
 
 // write runs f in one transaction, all or nothing.
-func (s *Store) write(ctx context.Context, f func(context.Context, *sql.Tx) error) error {
+func (s *Store) write(ctx context.Context, f func(context.Context, *sql.Conn, *sql.Tx) error) error {
 	conn, err := s.writer.Conn(ctx) // waits for its turn
 	if err != nil {
 		return err
@@ -310,7 +306,7 @@ func (s *Store) write(ctx context.Context, f func(context.Context, *sql.Tx) erro
 	if err != nil {
 		return err
 	}
-	if err := f(ctx, tx); err != nil {
+	if err := f(ctx, conn, tx); err != nil {
 		tx.Rollback()
 		return err
 	}
@@ -320,6 +316,7 @@ func (s *Store) write(ctx context.Context, f func(context.Context, *sql.Tx) erro
 // Close implements store.Store. The writer goes last: the last connection
 // that may write folds the WAL back into the file.
 func (s *Store) Close() error {
+	s.log.close()
 	var errs []error
 	if s.readers != nil && s.readers != s.writer {
 		errs = append(errs, s.readers.Close())
