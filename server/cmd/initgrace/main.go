@@ -16,6 +16,7 @@ import (
 type commands struct {
 	Serve    serve    `cmd:"" help:"Serve a study. Without options: the demo study on 127.0.0.1:8080, sessions kept in memory."`
 	Simulate simulate `cmd:"" help:"Let native participants freeze, lose the network and die, and compare what their partners are told with the truth."`
+	Init     initiate `cmd:"" help:"Write a small study to start from: a commented study file and a page."`
 	Schema   schema   `cmd:"" help:"Print the JSON Schema of a study file, for editors."`
 	Status   status   `cmd:"" help:"Show who is there, live: the dashboard as a table."`
 	Export   exporter `cmd:"" help:"Write what happened to the participants, for the analysis."`
