@@ -3,6 +3,7 @@ package server
 import (
 	"fmt"
 	"maps"
+	"net"
 	"net/http/httptest"
 	"path/filepath"
 	"slices"
@@ -70,16 +71,27 @@ func (l *lab) db(t testing.TB) store.Store {
 	return db
 }
 
-// restart ends the server and starts another one.
+// restart ends the server and starts another one, at the same address.
 func (l *lab) restart() {
 	l.t.Helper()
+	address := l.http.Listener.Addr().String()
 	l.stop()
 	l.rig.changes = nil
 	srv, err := New(Config{Study: l.file, Store: l.db(l.t), Logger: l.srv.loop.log, Observe: l.srv.loop.observe})
 	if err != nil {
 		l.t.Fatal(err)
 	}
-	l.srv, l.http = srv, httptest.NewServer(srv)
+	l.srv, l.http = srv, httptest.NewUnstartedServer(srv)
+	l.http.Listener.Close()
+	for deadline := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
+		if l.http.Listener, err = net.Listen("tcp", address); err == nil {
+			break
+		}
+		if time.Now().After(deadline) {
+			l.t.Fatal(err)
+		}
+	}
+	l.http.Start()
 }
 
 // log is what the event log says of a participant and kind.
