@@ -18,6 +18,7 @@ import { Environment } from "./environment.js";
 import { Partner } from "./partner.js";
 import { Match } from "./match.js";
 import { Progress } from "./progress.js";
+import { waitRoom } from "./waitroom.js";
 import { $, enter, pressed } from "./scenes.js";
 
 const EXPECTED_MS = 8000; // of a load, for the partner's eyes only
@@ -50,6 +51,10 @@ async function study() {
 
 	// From here on, the study may end at any time.
 	const ended = new Promise((_, reject) => {
+		session.on("outcome", (outcome) => {
+			showPayment(outcome);
+			if (outcome.outcome !== "completed") reject(new Ending(...outcomes[outcome.outcome]));
+		});
 		session.on("group_end", ({ reason }) => reject(new Ending("Your partner has left", whyLeft(reason))));
 		session.on("close", ({ code, message }) => reject(new Ending(...(closed[code] ?? ["The connection has ended", message]))));
 	});
@@ -91,6 +96,20 @@ class Ending extends Error {
 	}
 }
 
+// outcomes are those of a study file, before the last scene.
+const outcomes = {
+	partner_gone: ["Your partner has left", "Their seat was kept for a while, but they did not come back."],
+	wait_timeout: ["Nobody came", "There was no partner for you in time."],
+};
+
+function showPayment({ code, link }) {
+	$("#payment").hidden = !code && !link;
+	$("#code").textContent = code ?? "";
+	$("#code").parentElement.hidden = !code;
+	$("#link").hidden = !link;
+	if (link) $("#link").href = link;
+}
+
 const whyLeft = (reason) =>
 	reason === "leave_timeout"
 		? "They closed the page and did not come back in time."
@@ -105,12 +124,21 @@ const closed = {
 async function findPartner(session, progress) {
 	enter("wait");
 	const ready = new Promise((resolve) => session.on("group_ready", resolve));
-	session.on("waiting", ({ present, size }) => {
-		$("#present").textContent = `${present} of ${size} players ${present === 1 ? "is" : "are"} here`;
+	let told; // last, and when
+	const say = () => {
+		const { words, detail } = waitRoom(told.waiting, performance.now() - told.at);
+		$("#present").textContent = words;
+		$("#expected").textContent = detail;
+	};
+	session.on("waiting", (waiting) => {
+		told = { waiting, at: performance.now() };
+		say();
 	});
+	const ticking = setInterval(() => told && say(), 1000);
 	await progress.save({ scene: "wait" });
 	await session.join({ size: 2 });
 	const { group, members } = await ready;
+	clearInterval(ticking);
 	await progress.save({ scene: "load", group, members });
 }
 

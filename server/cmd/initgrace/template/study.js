@@ -90,9 +90,7 @@ function play() {
 async function game() {
 	if (!python) {
 		show("load");
-		const { pyodide } = await (await fetch("/initgrace/config.json")).json();
 		python = await session.loadPyodide({
-			indexURL: pyodide.index_url,
 			packages: session.packages,
 			init: (python) => python.runPython(`
 def closest(numbers):
