@@ -26,6 +26,7 @@ var decoders = map[string]func(json.RawMessage) (action, *protocol.Error){
 	protocol.EventStateSave:    decodeStateSave,
 	protocol.EventJoin:         decodeJoin,
 	protocol.EventSend:         decodeSend,
+	protocol.EventBarrier:      decodeBarrier,
 	protocol.EventAnswer:       decodeAnswer,
 	protocol.EventFinish:       decodeFinish,
 	protocol.EventPing:         decodePing,
@@ -52,6 +53,10 @@ func (l *loop) handle(now time.Time, p *peer, e socketio.Event, act action, refu
 	default:
 		l.heard(now, p, p.evidence(e.Name))
 		reply, refused = act(l, now, p)
+		if w, ok := reply.(*barrierWait); ok && refused == nil {
+			w.ackID, w.ack = e.AckID, e.Ack
+			l.await(now, w)
+		}
 	}
 	l.publish(now)
 	if refused != nil {
@@ -62,6 +67,9 @@ func (l *loop) handle(now time.Time, p *peer, e socketio.Event, act action, refu
 	}
 	if !e.Ack {
 		return
+	}
+	if _, ok := reply.(*barrierWait); ok {
+		return // answered when it opens
 	}
 	if sent, ok := reply.(*protocol.Sent); ok {
 		l.once(func() { p.conn.Ack(e.AckID, sent) })
@@ -254,15 +262,15 @@ func decodePing(payload json.RawMessage) (action, *protocol.Error) {
 		m := l.members[p.participant]
 		l.read(m, v.Seq)
 		if v.LatencyMS > 0 {
-			m.latency = v.LatencyMS
+			m.latency.Add(v.LatencyMS)
 			took := time.Duration(v.LatencyMS * float64(time.Millisecond))
 			l.metrics.Latency(took)
 			l.feed.Ping(p.participant, took)
 		}
-		pong := protocol.Pong{ID: v.ID, MaxLatency: m.latency}
+		pong := protocol.Pong{ID: v.ID, MaxLatency: m.latency.Last(), MedianMS: m.latency.Median(), JitterMS: m.latency.Jitter()}
 		for _, partner := range l.groups.Partners(p.participant) {
 			if pm := l.members[partner]; pm != nil {
-				pong.MaxLatency = max(pong.MaxLatency, pm.latency)
+				pong.MaxLatency = max(pong.MaxLatency, pm.latency.Last())
 			}
 		}
 		p.conn.EmitFrame(l.encode(protocol.EventPong, pong)) // at once: it stores nothing and measures the way

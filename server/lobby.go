@@ -138,7 +138,7 @@ func (l *loop) there(now time.Time) func(participant string) waitroom.Presence {
 }
 
 func latencyOf(m *member) time.Duration {
-	return time.Duration(m.latency * float64(time.Millisecond)).Round(time.Millisecond / 10)
+	return time.Duration(m.latency.Median() * float64(time.Millisecond)).Round(time.Millisecond / 10)
 }
 
 // secondLook is how long a group that may be complete waits for the evidence.
@@ -225,7 +225,10 @@ func (l *loop) joined(now time.Time, m *member, g groups.Group) {
 	l.mark(m)
 	l.tracker.SetGroup(m.session.Participant, g.Name)
 	l.recordJoined(now, m, len(g.Members))
-	l.send(m, "", protocol.EventGroupReady, protocol.GroupReady{Group: g.Name, Members: g.Members})
+	l.send(m, "", protocol.EventGroupReady, struct {
+		protocol.GroupReady
+		States []protocol.PartnerState `json:"states"`
+	}{protocol.GroupReady{Group: g.Name, Members: g.Members}, l.statesOf(now, m.session.Participant)})
 	for _, partner := range g.Members {
 		if snap, ok := l.tracker.Snapshot(now, partner); ok && partner != m.session.Participant {
 			l.send(m, protocol.EventPartnerState+partner, protocol.EventPartnerState, partnerState(now, snap, ""))
@@ -237,13 +240,17 @@ func (l *loop) joined(now time.Time, m *member, g groups.Group) {
 func (l *loop) nextLook() (time.Time, bool) {
 	at, ok := l.lobby.room.Next()
 	if v, any := l.lobby.vacancies.Next(); any && (!ok || v.Before(at)) {
-		return v, true
+		at, ok = v, true
+	}
+	if b := l.barriers.next; !b.IsZero() && (!ok || b.Before(at)) {
+		at, ok = b, true
 	}
 	return at, ok
 }
 
 // lookAround does what is due in the lobby.
 func (l *loop) lookAround(now time.Time) {
+	l.expireBarriers(now)
 	over, again := l.lobby.room.Due(now)
 	for _, p := range over {
 		m := l.members[p.Participant]

@@ -34,6 +34,9 @@ type loop struct {
 	metrics *metrics.Metrics
 	feed    *live.Feed // nil: nobody may look
 
+	barriers barriers
+	pauses   pauses
+
 	clock   clock
 	due     time.Time // when deadlines are looked at next
 	journal journal
@@ -205,6 +208,7 @@ func (l *loop) publish(now time.Time) {
 	for _, c := range changes {
 		l.changed(now, c)
 	}
+	l.settleGroups(now)
 	for _, p := range probes {
 		if m := l.members[p.Participant]; m != nil && m.peer != nil && m.peer.epoch == p.Epoch {
 			m.peer.conn.Probe()

@@ -7,6 +7,7 @@ import (
 	"initgrace/grace/protocol"
 	"initgrace/server/eventlog"
 	"initgrace/server/hold"
+	"initgrace/server/latency"
 	"initgrace/server/mailbox"
 	"initgrace/server/socketio"
 	"initgrace/server/store"
@@ -18,12 +19,12 @@ type member struct {
 	session store.Session
 	peer    *peer // nil: no socket
 	held    hold.Queue
-	box     mailbox.Box // messages, held or not
-	unboxed bool        // the box is to be stored
-	latency float64     // milliseconds, as the client last measured it
-	since   time.Time   // of the presence, by the policy's clock
-	dirty   bool        // to be stored
-	trace   trace       // what the event log remembers
+	box     mailbox.Box    // messages, held or not
+	unboxed bool           // the box is to be stored
+	latency latency.Window // as the client measures it
+	since   time.Time      // of the presence, by the policy's clock
+	dirty   bool           // to be stored
+	trace   trace          // what the event log remembers
 }
 
 func (m *member) gone() bool { return m.session.Presence == protocol.Gone }

@@ -82,9 +82,13 @@ func (l *loop) attach(now time.Time, p *peer) {
 	if plan := l.plan(m); plan != nil {
 		hello.Packages = plan.Packages
 	}
-	l.tell(p, protocol.EventSession, hello)
+	greeting := struct {
+		protocol.Session
+		States []protocol.PartnerState `json:"states,omitempty"`
+	}{hello, l.statesOf(now, p.participant)}
+	l.tell(p, protocol.EventSession, greeting)
 	if known {
-		l.tell(p, protocol.EventSessionRestored, hello)
+		l.tell(p, protocol.EventSessionRestored, greeting)
 	}
 	l.tellOutcome(m)
 	if v := l.lobby.vacancies.Of(s.Group); v != nil {
@@ -206,6 +210,7 @@ func (l *loop) changed(now time.Time, c grace.Change) {
 			l.sendFrame(pm, protocol.EventPartnerState+c.Participant, frame)
 		}
 	}
+	l.groups.Touch(l.groups.Of(c.Participant).Name)
 	if c.To == protocol.Gone {
 		l.cleanup(now, m, c)
 		return
@@ -231,6 +236,7 @@ func (l *loop) cleanup(now time.Time, m *member, c grace.Change) {
 	}
 	m.held.Take()
 	l.forgetMail(m, c.Reason)
+	m.box.Barriers = nil
 	m.trace.dropped.merge(&m.trace.held)
 	l.recordTally(now, m, &m.trace.dropped, eventlog.Record{Kind: eventlog.Dropped, Reason: string(c.Reason)})
 	if m.session.Group != "" {

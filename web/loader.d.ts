@@ -180,6 +180,14 @@ export interface Session {
 	 */
 	send(data: unknown, options?: SendOptions): Promise<Sent>;
 
+	/**
+	 * Resolves when every member of the group has called it with the same name
+	 * (1 to 64 characters of A-Z a-z 0-9 . _ : @ -); whose seat is given up
+	 * meanwhile does not count. What was reached stays reached after a refresh.
+	 * Codes barrier_timeout (default after 600 000 ms), not_in_group.
+	 */
+	barrier(name: string, options?: { timeoutMs?: number }): Promise<{ ok: true; name: string; members: string[] }>;
+
 	/** Says that the study is finished, and resolves with how to be paid. */
 	finish(options?: CallOptions): Promise<Outcome>;
 
@@ -474,7 +482,16 @@ export interface SessionEvents {
 	/** How things stand in the wait room. */
 	waiting: Waiting;
 	/** The group is complete. Members stand in the same order for everybody. */
-	group_ready: { group: string; members: string[] };
+	group_ready: { group: string; members: string[]; states: PartnerState[] };
+	/**
+	 * The group waits for members that are loading, blocked or away: all of them,
+	 * and the one that may take longest, until deadline_ms. Again at each change.
+	 */
+	group_paused: { group: string; participant: string; state: Presence; deadline_ms?: number; since_ms: number; members: PartnerState[] };
+	/** All members are active again. */
+	group_resumed: { group: string; paused_ms: number };
+	/** Who has reached a barrier that this participant has reached, and who has not. */
+	barrier_waiting: { name: string; reached: string[]; missing: string[] };
 	/** The group is over, because that participant's seat was given up. */
 	group_end: { group: string; participant: string; reason: string; requeued?: boolean };
 	/** Who the members are now: one has left, or another one has taken the place. Missing places are held open for deadline_ms. */
@@ -490,7 +507,7 @@ export interface SessionEvents {
 	/** Messages to that partner will not arrive: too many wait, or the seat was given up. */
 	message_dropped: { to: string; seq?: number; count: number; reason: string };
 	/** The answer to a latency measurement. */
-	pong: { id: number; max_latency: number };
+	pong: { id: number; max_latency: number; median_ms: number; jitter_ms: number };
 	/** The experimenter has something to say to this participant: show it. */
 	notice: { text: string };
 	/** The server will be back after a while; the session reconnects by itself. */
@@ -529,7 +546,8 @@ export type Code =
 	| "unknown_load" // no open load of that id
 	| "load_ended" // the load has completed, expired or was abandoned
 	| "stale_version" // saveState from an older version
-	| "not_in_group" // send without a group
+	| "not_in_group" // send or barrier without a group
+	| "barrier_timeout" // not every member has reached it in time
 	| "in_group" // join while in a group
 	| "unknown_experiment" // the study file has no such experiment
 	| "too_slow" // join: the connection is slower than the experiment allows

@@ -422,6 +422,10 @@ class Session {
 		return this.emit("answer", { choice }, options);
 	}
 
+	barrier(name, { timeoutMs = 600_000 } = {}) {
+		return this.emit("barrier", { name, timeout_ms: timeoutMs }, { timeoutMs: timeoutMs + 10_000 }); // the server's word first
+	}
+
 	async saveState({ scene_id = "", stager_state = null, globals = null } = {}, options = {}) {
 		const { timeoutMs = this.#link.callTimeoutMs, seq = this.#link.seen } = options;
 		const version = await this.#link.call("save", json({ scene_id, stager_state, globals }), timeoutMs, seq);

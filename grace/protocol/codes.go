@@ -20,6 +20,7 @@ const (
 	CodeStudyOver         Code = "study_over"         // the participant has an outcome
 	CodeNotAsked          Code = "not_asked"          // an answer without a question
 	CodeTooSlow           Code = "too_slow"           // the connection is slower than the experiment allows
+	CodeBarrierTimeout    Code = "barrier_timeout"    // not every member has reached the barrier in time
 	CodeReplaced          Code = "replaced"           // a newer connection took this one's place
 
 	// The experimenter's mistake; see package admin.

@@ -17,6 +17,7 @@ const (
 	EventStateSave    = "state_save"
 	EventJoin         = "join"
 	EventSend         = "send"
+	EventBarrier      = "barrier"
 	EventAnswer       = "answer"
 	EventFinish       = "finish"
 	EventPing         = "ping"
@@ -38,6 +39,9 @@ const (
 	EventPolicy           = "policy"
 	EventMessage          = "message"
 	EventMessageDropped   = "message_dropped"
+	EventBarrierWaiting   = "barrier_waiting"
+	EventGroupPaused      = "group_paused"
+	EventGroupResumed     = "group_resumed"
 	EventPong             = "pong"
 	EventReplaced         = "replaced"
 	EventExpired          = "expired"
@@ -328,6 +332,44 @@ type MessageDropped struct {
 	Reason Reason `json:"reason"`
 }
 
+// Barrier asks to be told when every member of the group has reached the
+// barrier of that name.
+type Barrier struct {
+	Name      string `json:"name"`
+	TimeoutMS int64  `json:"timeout_ms,omitempty"` // 10 min when absent
+}
+
+// BarrierOpen answers Barrier.
+type BarrierOpen struct {
+	OK      bool     `json:"ok"`
+	Name    string   `json:"name"`
+	Members []string `json:"members"` // who have reached it
+}
+
+// BarrierWaiting tells those who have reached a barrier who has not.
+type BarrierWaiting struct {
+	Name    string   `json:"name"`
+	Reached []string `json:"reached"`
+	Missing []string `json:"missing"`
+}
+
+// GroupPaused tells the members that the group waits for some of them. It names
+// the one who may take longest; Members are all of them.
+type GroupPaused struct {
+	Group       string         `json:"group"`
+	Participant string         `json:"participant"`
+	State       Presence       `json:"state"`
+	DeadlineMS  int64          `json:"deadline_ms,omitempty"`
+	SinceMS     int64          `json:"since_ms"` // the group waits
+	Members     []PartnerState `json:"members"`
+}
+
+// GroupResumed tells them that all are active again.
+type GroupResumed struct {
+	Group    string `json:"group"`
+	PausedMS int64  `json:"paused_ms"`
+}
+
 // Ping measures latency; LatencyMS is the round trip of the ping before.
 type Ping struct {
 	Seq       uint64  `json:"seq,omitempty"` // the last message that this page has read
@@ -340,6 +382,8 @@ type Ping struct {
 type Pong struct {
 	ID         uint64  `json:"id,omitempty"`
 	MaxLatency float64 `json:"max_latency"`
+	MedianMS   float64 `json:"median_ms"` // of the participant's own recent round trips
+	JitterMS   float64 `json:"jitter_ms"` // the median difference between one and the next
 }
 
 // PageHide says that the page is being left.

@@ -7,6 +7,8 @@ import "slices"
 type Registry struct {
 	members map[string][]string // by group, sorted
 	group   map[string]string   // by participant
+	touched []string
+	noted   map[string]bool // of touched
 }
 
 // A Group is a set of participants; its members are sorted, so that everybody
@@ -29,6 +31,28 @@ func (r *Registry) Assign(group, participant string) {
 	m := append(r.members[group], participant)
 	slices.Sort(m)
 	r.members[group] = m
+	r.Touch(group)
+}
+
+// Touch notes that something in a group has changed. A change of its members is
+// noted by itself.
+func (r *Registry) Touch(group string) {
+	if group == "" || r.noted[group] {
+		return
+	}
+	if r.noted == nil {
+		r.noted = make(map[string]bool)
+	}
+	r.noted[group] = true
+	r.touched = append(r.touched, group)
+}
+
+// Touched takes the names of the groups in which something has changed.
+func (r *Registry) Touched() []string {
+	t := r.touched
+	r.touched = nil
+	clear(r.noted)
+	return t
 }
 
 // Leave takes a participant out of the group. It returns the group with the
@@ -39,6 +63,7 @@ func (r *Registry) Leave(participant string) Group {
 		return Group{}
 	}
 	delete(r.group, participant)
+	r.Touch(name)
 	left := slices.DeleteFunc(r.members[name], func(p string) bool { return p == participant })
 	if len(left) == 0 {
 		delete(r.members, name)

@@ -117,6 +117,16 @@ type Mailbox struct {
 	// Pages are the page instances that sent messages with an id, the one that
 	// did so last at the end.
 	Pages []Page
+	// Barriers are those that the participant has reached.
+	Barriers []Barrier `json:",omitempty"`
+}
+
+// A Barrier was reached by a participant. Its JSON is the form in which every
+// implementation stores it.
+type Barrier struct {
+	Group string `json:"group"`
+	Name  string `json:"name"`
+	Open  bool   `json:"open,omitempty"` // the others have reached it, too
 }
 
 // A Page is a page instance and the id of its last message: one that it sends
@@ -165,7 +175,7 @@ func (b *Batch) Empty() bool {
 //   - times come back in UTC, times and durations with millisecond precision;
 //   - bytes that are not UTF-8 come back as U+FFFD, so that one participant
 //     cannot make the data file unreadable for R or pandas;
-//   - empty loads, scenes, pages and JSON values come back as nil, a message's data as null;
+//   - empty loads, scenes, pages, barriers and JSON values come back as nil, a message's data as null;
 //   - the texts of a record come back as eventlog.Clean makes them.
 type Store interface {
 	// Session returns the participant's session, or false. The error wraps

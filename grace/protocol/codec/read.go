@@ -275,6 +275,10 @@ func fields(v any) Object {
 				return &v.ID
 			case "max_latency":
 				return &v.MaxLatency
+			case "median_ms":
+				return &v.MedianMS
+			case "jitter_ms":
+				return &v.JitterMS
 			}
 			return nil
 		}

@@ -33,15 +33,14 @@ func encodeMail(b *store.Batch) (mail, error) {
 	for i := range b.Mailboxes {
 		m := &b.Mailboxes[i]
 		counters := []counter{{"posted", m.Posted}, {"received", m.Received}, {"sent", m.Sent}}
-		var pages any
-		var err error
-		if len(m.Pages) > 0 {
-			for _, p := range m.Pages {
-				counters = append(counters, counter{"page", p.Sent})
-			}
-			var encoded []byte
-			encoded, err = json.Marshal(m.Pages) // replaces what is not UTF-8
-			pages = string(encoded)
+		for _, p := range m.Pages {
+			counters = append(counters, counter{"page", p.Sent})
+		}
+		pages, err := listText(m.Pages)
+		if err == nil {
+			var barriers any
+			barriers, err = listText(m.Barriers)
+			out.mailboxes[i] = []any{valid(m.Participant), int64(m.Posted), int64(m.Received), int64(m.Sent), pages, barriers}
 		}
 		if m.Participant == "" {
 			err = errors.New("no participant")
@@ -49,9 +48,17 @@ func encodeMail(b *store.Batch) (mail, error) {
 		if err = errors.Join(err, inRange(counters...)); err != nil {
 			return mail{}, fmt.Errorf("mailbox %.128q: %w", m.Participant, err)
 		}
-		out.mailboxes[i] = []any{valid(m.Participant), int64(m.Posted), int64(m.Received), int64(m.Sent), pages}
 	}
 	return out, nil
+}
+
+// listText is a list in JSON, or NULL when it is empty.
+func listText[T any](list []T) (any, error) {
+	if len(list) == 0 {
+		return nil, nil
+	}
+	b, err := json.Marshal(list) // replaces what is not UTF-8
+	return string(b), err
 }
 
 // put writes the messages, then the mailboxes, each of which takes away what it
@@ -98,15 +105,14 @@ func (s *Store) readMailbox(ctx context.Context, participant string) (store.Mail
 	defer rows.Close()
 	var messages []store.Message
 	for rows.Next() {
-		var pages, sender, key, data sql.NullString
+		var pages, barriers, sender, key, data sql.NullString
 		var seq sql.NullInt64
-		if err := rows.Scan(&box.Posted, &box.Received, &box.Sent, &pages, &seq, &sender, &key, &data); err != nil {
+		if err := rows.Scan(&box.Posted, &box.Received, &box.Sent, &pages, &barriers, &seq, &sender, &key, &data); err != nil {
 			return box, nil, fmt.Errorf("%w: %w", store.ErrCorrupt, err)
 		}
-		if pages.Valid && box.Pages == nil {
-			if err := json.Unmarshal([]byte(pages.String), &box.Pages); err != nil {
-				return box, nil, fmt.Errorf("%w: pages: %w", store.ErrCorrupt, err)
-			}
+		box.Pages, box.Barriers = nil, nil
+		if err := errors.Join(parseOf("pages", pages.String, &box.Pages), parseOf("barriers", barriers.String, &box.Barriers)); err != nil {
+			return box, nil, fmt.Errorf("%w: %w", store.ErrCorrupt, err)
 		}
 		if !seq.Valid {
 			continue // no message

@@ -79,6 +79,7 @@ ALTER TABLE sessions ADD COLUMN outcome_link /* the payment link that was given 
 ALTER TABLE sessions ADD COLUMN outcome_partner /* whose leaving it was due to */ TEXT;
 ALTER TABLE sessions ADD COLUMN outcome_at /* time: of the outcome */ TEXT;
 `,
+	`ALTER TABLE mailboxes ADD COLUMN barriers /* JSON array: barriers of its group that the participant has reached, each with group, name and open (all have) */ TEXT;`,
 }
 
 const selectAssigned = `SELECT coalesce(experiment, ''), condition, count(*) FROM sessions WHERE condition IS NOT NULL GROUP BY 1, 2`
@@ -86,11 +87,11 @@ const selectAssigned = `SELECT coalesce(experiment, ''), condition, count(*) FRO
 // Messages on their way.
 const (
 	putMessage = `INSERT OR REPLACE INTO messages (receiver, seq, sender, latest, data) VALUES (?,?,?,?,?)`
-	putMailbox = `INSERT INTO mailboxes (participant, posted, received, sent, pages) VALUES (?,?,?,?,?)
-	ON CONFLICT (participant) DO UPDATE SET posted=excluded.posted, received=excluded.received, sent=excluded.sent, pages=excluded.pages`
+	putMailbox = `INSERT INTO mailboxes (participant, posted, received, sent, pages, barriers) VALUES (?,?,?,?,?,?)
+	ON CONFLICT (participant) DO UPDATE SET posted=excluded.posted, received=excluded.received, sent=excluded.sent, pages=excluded.pages, barriers=excluded.barriers`
 	trimMessages = `DELETE FROM messages WHERE receiver = ? AND seq <= ?`
 	// One statement reads one snapshot: a mailbox and what is in it.
-	selectMailbox = `SELECT b.posted, b.received, b.sent, b.pages, m.seq, m.sender, m.latest, m.data
+	selectMailbox = `SELECT b.posted, b.received, b.sent, b.pages, b.barriers, m.seq, m.sender, m.latest, m.data
 	FROM mailboxes b LEFT JOIN messages m ON m.receiver = b.participant AND m.seq > b.received
 	WHERE b.participant = ? ORDER BY m.seq`
 )

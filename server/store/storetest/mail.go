@@ -19,7 +19,8 @@ import (
 func fullMailbox(participant string) store.Mailbox {
 	return store.Mailbox{
 		Participant: participant, Posted: 12, Received: 2, Sent: 7,
-		Pages: []store.Page{{ID: "page-1", Sent: 3}, {ID: "page-2", Sent: math.MaxInt64}},
+		Pages:    []store.Page{{ID: "page-1", Sent: 3}, {ID: "page-2", Sent: math.MaxInt64}},
+		Barriers: []store.Barrier{{Group: "g", Name: "ready", Open: true}, {Group: "g", Name: "<&>"}},
 	}
 }
 
@@ -39,11 +40,11 @@ func testMailFields(t *testing.T, s store.Store) {
 	plain.Data = protocol.Raw("null")
 	sameMail(t, s, box, message, plain)
 	// Nothing of the earlier version may shine through.
-	bare := store.Mailbox{Participant: "p1", Pages: []store.Page{}}
+	bare := store.Mailbox{Participant: "p1", Pages: []store.Page{}, Barriers: []store.Barrier{}}
 	other := message
 	other.Data, other.From, other.Key = protocol.Raw(`"`+strings.Repeat("ä", 9000)+`"`), "p3", ""
 	putMail(t, s, []store.Message{other}, bare)
-	bare.Pages = nil
+	bare.Pages, bare.Barriers = nil, nil
 	sameMail(t, s, bare, other, plain)
 	sameMail(t, s, store.Mailbox{Participant: "nobody"})
 	// Text that is not UTF-8.
