@@ -73,7 +73,7 @@ func mustPseudonyms(b *testing.B) *Pseudonyms {
 }
 
 // fill writes a log: participants of whom each loads, is away, and goes.
-func fill(b *testing.B, path string, n int) {
+func fill(b testing.TB, path string, n int) {
 	b.Helper()
 	db, err := sqlite.Open(path, nil)
 	if err != nil {
