@@ -24,7 +24,8 @@ function select(participant) {
 function refresh() {
 	const rows = choose(view, shown);
 	lanes.show(rows);
-	$("#shown").textContent = rows.length === view.lanes.size ? `${rows.length} participants` : `${rows.length} of ${view.lanes.size} participants`;
+	const { size } = view.lanes;
+	$("#shown").textContent = `${rows.length === size ? "" : `${rows.length} of `}${size} participant${size === 1 ? "" : "s"}`;
 	$("#nobody").hidden = rows.length > 0 || !view.complete;
 	const counts = view.counts();
 	for (const p of PRESENCES) counters[p].textContent = counts[p];

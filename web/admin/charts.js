@@ -35,7 +35,7 @@ export class Charts {
 			cursor: { drag: { x: false, y: false } },
 			scales: { x: { time: false, range: (u, min, max) => [min - 0.6, max + 0.6] }, y: { range: (u, min, max) => [0, Math.max(max * 1.08, 4)] } },
 			axes: [
-				axis(colours, { values: labels, splits: (u) => u.data[0], grid: { show: false }, rotate: -45, size: 44 }),
+				axis(colours, { values: labels, splits: (u) => u.data[0], grid: { show: false }, rotate: -90, size: 40 }),
 				axis(colours, { size: 36, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000] }),
 			],
 			series: [
@@ -61,7 +61,7 @@ export class Charts {
 
 	#label(i) {
 		const bounds = this.#last?.totals?.bounds ?? [];
-		return i < bounds.length ? `${bounds[i]} s` : "more";
+		return i < bounds.length ? `${bounds[i]}`.replace(/^0/, "") : "more";
 	}
 
 	#fit() {
@@ -83,5 +83,5 @@ export class Charts {
 }
 
 function size(element) {
-	return { width: Math.max(element.clientWidth, 120), height: Math.max(element.clientHeight - 30, 120) };
+	return { width: Math.max(element.clientWidth, 120), height: 190 };
 }

@@ -127,7 +127,7 @@ export class Lanes {
 
 	#draw() {
 		const c = this.#c, { width, height, scale } = this.#size, { colours } = this.#paint;
-		const left = this.#narrow ? 104 : 190, right = this.#narrow ? 92 : 168;
+		const left = this.#narrow ? 104 : 216, right = this.#narrow ? 92 : 168;
 		const room = Math.max(width - left - right, 40);
 		const now = this.#view.now();
 		// The right end of the timeline is the time to come, for what runs out then.
@@ -157,7 +157,7 @@ export class Lanes {
 		for (let s = step; s < this.seconds; s += step) {
 			const at = x(now - s * 1000);
 			if (at < left + 14) break;
-			c.fillText(s % 60 === 0 ? `−${s / 60} min` : `−${s} s`, at, AXIS / 2);
+			c.fillText(`−${Math.floor(s / 60)}:${String(s % 60).padStart(2, "0")}`, at, AXIS / 2);
 		}
 		c.fillStyle = colours.ink;
 		c.fillText("now", x(now), AXIS / 2);
@@ -202,10 +202,10 @@ export class Lanes {
 			c.fillStyle = colours.soft;
 			if (group && !above) c.fillText(this.#elide(group, left - 24), 16, y + 25);
 		} else {
-			c.fillText(this.#elide(lane.participant, group && !above ? 100 : left - 24), 16, y + tall / 2);
+			c.fillText(this.#elide(lane.participant, group && !above ? 116 : left - 24), 16, y + tall / 2);
 			c.font = small;
 			c.fillStyle = colours.soft;
-			if (group && !above) c.fillText(this.#elide(group, left - 128), 124, y + tall / 2);
+			if (group && !above) c.fillText(this.#elide(group, left - 146), 140, y + tall / 2);
 		}
 
 		c.save();

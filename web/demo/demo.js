@@ -47,6 +47,10 @@ async function study() {
 	const progress = new Progress(session);
 	const partner = new Partner($("#partner"));
 	session.on("partner_state", (state) => partner.update(state));
+	session.on("notice", ({ text }) => {
+		$("#notice").textContent = text;
+		$("#notice").hidden = false;
+	});
 	const match = new Match({ session, progress, partner, participant, ticks, autoplay });
 
 	// From here on, the study may end at any time.
