@@ -55,6 +55,7 @@ type Client struct {
 	state    State
 	loads    []protocol.OpenLoad
 	lastSeq  uint64        // of the messages received
+	unsaid   int           // bytes of those that the server has not been told of
 	lastSent uint64        // id of the messages sent
 	comeBack time.Time     // not to connect before
 	hidden   chan struct{} // closed by Show; nil: the page is not hidden

@@ -51,7 +51,7 @@ func (c *Client) ping(cn *conn) (id uint64) {
 	c.mu.Lock()
 	before := c.latency.sent[c.latency.id%pingsKept]
 	ping := c.latency.next(now) // counted all the same: see answered
-	ping.Seq = c.lastSeq
+	ping.Seq, c.unsaid = c.lastSeq, 0
 	c.mu.Unlock()
 	if cn.lastHeard().Before(before) {
 		return ping.ID

@@ -131,11 +131,21 @@ func (c *Client) event(cn *conn, name string, payload []byte) {
 	}
 	err := c.note(name, payload)
 	c.events.put(name, payload)
+	if name == protocol.EventMessage {
+		c.unsaid += len(payload)
+	}
+	tell := c.unsaid > receiptBytes
 	c.mu.Unlock()
 	if err != nil {
 		cn.fail(err)
+	} else if tell && c.opts.Latency > 0 {
+		c.ping(cn)
 	}
 }
+
+// receiptBytes is how much is received before the server is told, when it is
+// not time for a ping yet: it sends only so much that it knows nothing of.
+const receiptBytes = 24 << 10
 
 // fresh says whether an event is new, which only a message may not be: after a
 // reconnect the server sends what it does not know to have arrived. The caller

@@ -15,8 +15,9 @@ import (
 type Limits struct {
 	Messages int // default 4,096
 	Bytes    int // of frames, default 1 MiB
-	// Window is how many bytes may be on their way at once: a page that comes
-	// back from a long freeze is not buried. Default 512 KiB.
+	// Window is how many bytes may be on their way at once; one more message
+	// may begin below it. A page that blocks does not read them, and Chromium
+	// does not answer for it any more when 128 KiB are unread. Default 96 KiB.
 	Window int
 	// Pages is how many page instances are remembered by the ids of their
 	// messages. Default 8.
@@ -253,7 +254,7 @@ func keyOf(from, key string) string { return from + "\x00" + key }
 
 func (b *Box) maxMessages() int { return or(b.Limits.Messages, 4096) }
 func (b *Box) maxBytes() int    { return or(b.Limits.Bytes, 1<<20) }
-func (b *Box) window() int      { return or(b.Limits.Window, 512<<10) }
+func (b *Box) window() int      { return or(b.Limits.Window, 96<<10) }
 func (b *Box) maxPages() int    { return or(b.Limits.Pages, 8) }
 
 func or(n, def int) int {
