@@ -9,6 +9,7 @@ import (
 	"initgrace/grace"
 	"initgrace/grace/protocol"
 	"initgrace/server/eventlog"
+	"initgrace/server/study"
 )
 
 // journal collects the records of the event log. They are stored with the
@@ -82,7 +83,7 @@ func (l *loop) recordStart(now time.Time) {
 	rand.Read(random)
 	l.journal.start = now
 	l.journal.run = now.UTC().Format("20060102T150405Z-") + hex.EncodeToString(random)
-	l.record(now, eventlog.Record{Kind: eventlog.RunStarted, Detail: policyText(l.tracker.Policy())})
+	l.record(now, eventlog.Record{Kind: eventlog.RunStarted, Detail: policyText(l.tracker.Policy(), l.lobby.study)})
 }
 
 // recordStop ends it, and closes the books on everybody who is not gone.
@@ -101,18 +102,57 @@ func (l *loop) recordStop(now time.Time) {
 	l.journal.stopped = true
 }
 
-// policyText is the policy in force, for the methods section of a paper.
-func policyText(p grace.Policy) string {
-	ms := time.Duration.Milliseconds
-	text, _ := json.Marshal(map[string]int64{ // which cannot fail
-		"probe_interval_ms": ms(p.ProbeInterval), "silence_timeout_ms": ms(p.SilenceTimeout),
-		"blocked_after_ms": ms(p.BlockedAfter), "blocked_timeout_ms": ms(p.BlockedTimeout),
-		"load_timeout_ms": ms(p.LoadTimeout), "load_cap_ms": ms(p.LoadCap),
-		"load_budget_ms": ms(p.LoadBudget), "load_count": int64(p.LoadCount),
-		"reconnect_timeout_ms": ms(p.ReconnectTimeout), "leave_timeout_ms": ms(p.LeaveTimeout),
-		"page_timeout_ms": ms(p.PageTimeout),
-	})
+// policyText is the policy in force, for the methods section of a paper, with
+// what experiments and scenes do differently.
+func policyText(p grace.Policy, file *study.Study) string {
+	all := differences(p, grace.Policy{})
+	if file != nil {
+		experiments := make(map[string]any)
+		for name, plan := range file.Experiments {
+			of := differences(plan.Policy, p)
+			scenes := make(map[string]any)
+			for _, s := range plan.Scenes {
+				if d := differences(s.Policy, plan.Policy); len(d) > 0 {
+					scenes[s.ID] = d
+				}
+			}
+			if len(scenes) > 0 {
+				of["scenes"] = scenes
+			}
+			if len(of) > 0 {
+				experiments[name] = of
+			}
+		}
+		if len(experiments) > 0 {
+			all["experiments"] = experiments
+		}
+	}
+	text, _ := json.Marshal(all) // which cannot fail
 	return string(text)
+}
+
+// differences are the settings in which a policy is not another one.
+func differences(p, other grace.Policy) map[string]any {
+	ms := func(d time.Duration) int64 {
+		if d < 0 {
+			return -1 // off
+		}
+		return d.Milliseconds()
+	}
+	out := make(map[string]any)
+	for name, v := range map[string][2]int64{
+		"probe_interval_ms": {ms(p.ProbeInterval), ms(other.ProbeInterval)}, "silence_timeout_ms": {ms(p.SilenceTimeout), ms(other.SilenceTimeout)},
+		"blocked_after_ms": {ms(p.BlockedAfter), ms(other.BlockedAfter)}, "blocked_timeout_ms": {ms(p.BlockedTimeout), ms(other.BlockedTimeout)},
+		"load_timeout_ms": {ms(p.LoadTimeout), ms(other.LoadTimeout)}, "load_cap_ms": {ms(p.LoadCap), ms(other.LoadCap)},
+		"load_budget_ms": {ms(p.LoadBudget), ms(other.LoadBudget)}, "load_count": {int64(p.LoadCount), int64(other.LoadCount)},
+		"reconnect_timeout_ms": {ms(p.ReconnectTimeout), ms(other.ReconnectTimeout)}, "leave_timeout_ms": {ms(p.LeaveTimeout), ms(other.LeaveTimeout)},
+		"page_timeout_ms": {ms(p.PageTimeout), ms(other.PageTimeout)},
+	} {
+		if v[0] != v[1] {
+			out[name] = v[0]
+		}
+	}
+	return out
 }
 
 // claimed is the participant that a refused handshake named, if well-formed.

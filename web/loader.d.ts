@@ -562,6 +562,10 @@ export type Code =
 	| "restarting" // the server is shutting down
 	| "internal" // a fault of the server's
 	| "overloaded" // too many connections
+	// Of the experimenter's pages only.
+	| "foreign_origin" // asked by a page of another site
+	| "unknown_participant" // nobody of that name holds a seat
+	| "no_deadline" // nothing runs out that could be extended
 	// The end of the session.
 	| "closed" // close() was called
 	| "replaced" // a newer connection took the place
