@@ -176,6 +176,7 @@ var Reasons = []Value{
 	{string(protocol.CodeUnknownLoad), "refused: no open load of that id"},
 	{string(protocol.CodeStaleVersion), "refused: the state was made from an older version"},
 	{string(protocol.CodeNotInGroup), "refused: a message without partners"},
+	{string(protocol.CodeBarrierTimeout), "refused: not every member of the group has reached the barrier in time"},
 	{string(protocol.CodeInGroup), "refused: asked for a group while in one"},
 	{string(protocol.CodeReplaced), "a newer connection took this one's place"},
 	{string(protocol.CodeLoadBudget), "refused: the budget of loads is used up; the page may load, unprotected"},

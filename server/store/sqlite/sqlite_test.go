@@ -84,6 +84,10 @@ func TestUnusablePath(t *testing.T) {
 	newer := at("newer.db")
 	open(t, newer, nil).Close()
 	age := raw(t, newer)
+	var ours int
+	if err := age.QueryRow("PRAGMA user_version").Scan(&ours); err != nil {
+		t.Fatal(err)
+	}
 	exec1(t, age, "PRAGMA user_version = 99")
 	age.Close()
 	foreign := at("foreign.db")
@@ -98,7 +102,7 @@ func TestUnusablePath(t *testing.T) {
 		{pipe, "is not a regular file"},
 		{write("notes.txt", strings.Repeat("These are my notes. ", 300)), "is not an SQLite database"},
 		{write("short.txt", "hello"), "is not an SQLite database"},
-		{newer, "was written by a newer initgrace (schema 99, this one knows up to 4)"},
+		{newer, fmt.Sprintf("was written by a newer initgrace (schema 99, this one knows up to %d)", ours)},
 		{foreign, "belongs to another program"},
 		{foreignID, "belongs to another program"},
 	} {
