@@ -521,6 +521,8 @@ func (h *life) add(f fact) verdict {
 		last.presence = protocol.Loading
 	case onlyBrowser && !f.at.Before(giveUp):
 		last.presence, why = protocol.Gone, protocol.ReasonBlockedTimeout
+	case onlyBrowser && f.kind == switched && before.presence == protocol.Blocked:
+		last.presence = protocol.Blocked // as before; the new policy may have moved its end
 	case onlyBrowser:
 		last.presence, why = protocol.Blocked, protocol.ReasonPageSilent
 	}
