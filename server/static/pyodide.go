@@ -18,6 +18,16 @@ import (
 // publicCDN is where Pyodide's authors publish the packages of a version.
 const publicCDN = "https://cdn.jsdelivr.net/pyodide/v{version}/full/"
 
+// PyodideVersion is the version of an unpacked Pyodide. It fails if no page
+// could load it.
+func PyodideVersion(fsys fs.FS) (string, error) {
+	c, err := inspectPyodide(fsys)
+	if err != nil {
+		return "", err
+	}
+	return c.Version, nil
+}
+
 const lockName = "pyodide-lock.json"
 
 // addCompiled offers the embedded compiled library to the Pyodide that is
@@ -72,6 +82,9 @@ func addPackages(mux *http.ServeMux, c *PyodideConfig, o *Options) (origin strin
 		}
 		mux.Handle(at, http.StripPrefix(at, &plain{fs: o.Packages}))
 		c.PackageURLs = append(c.PackageURLs, at)
+	}
+	if o.Pyodide != nil && (o.Packages != nil || o.PackageCDN != "") {
+		c.PackageURLs = append(c.PackageURLs, c.IndexURL) // a whole release has them beside its core
 	}
 	if o.PackageCDN == "" {
 		return "", nil

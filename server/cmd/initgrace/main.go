@@ -20,6 +20,7 @@ type commands struct {
 	Schema   schema   `cmd:"" help:"Print the JSON Schema of a study file, for editors."`
 	Status   status   `cmd:"" help:"Show who is there, live: the dashboard as a table."`
 	Export   exporter `cmd:"" help:"Write what happened to the participants, for the analysis."`
+	Pyodide  pyodide  `cmd:"" help:"Packages for Pyodide."`
 	Version  version  `cmd:"" help:"Print the version."`
 }
 

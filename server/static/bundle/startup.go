@@ -32,7 +32,7 @@ func ReadStartup(fsys fs.FS, m *Manifest) (*Startup, error) {
 	if !ok {
 		return nil, nil
 	}
-	b, err := read(fsys, name, f)
+	b, err := ReadFile(fsys, name, f)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
@@ -47,7 +47,8 @@ func ReadStartup(fsys fs.FS, m *Manifest) (*Startup, error) {
 	return s, nil
 }
 
-func read(fsys fs.FS, name string, f File) ([]byte, error) {
+// ReadFile reads a file as it was.
+func ReadFile(fsys fs.FS, name string, f File) ([]byte, error) {
 	if !f.Compressed() {
 		return fs.ReadFile(fsys, name)
 	}
