@@ -7,7 +7,6 @@
 //	const pyodide = await session.loadPyodide({ indexURL: "/pyodide/0.29.0/" });
 
 import { fault, report, text } from "./errors.js";
-import { loadPyodide } from "./pyodide/load.js";
 import { nextTask } from "./task.js";
 
 export const version = "0.1.0";
@@ -366,11 +365,20 @@ class Pulse {
 
 const json = (value) => (value === undefined ? undefined : JSON.stringify(value));
 
+let pyodide; // Promise of what starts it
+
+// starter comes after the connection, which does not need it.
+const starter = () =>
+	(pyodide ??= import("./pyodide/load.js").catch((err) => {
+		throw fault("load_failed", `pyodide/load.js, which starts Pyodide, could not be loaded: ${text(err)}. Reload the page`, err);
+	}));
+
 class Session {
 	#link;
 
 	constructor(link) {
 		this.#link = link;
+		starter().catch(() => {}); // told to whoever loads
 	}
 
 	get participant() { return this.#link.state.participant; }
@@ -438,7 +446,7 @@ class Session {
 	}
 
 	loadPyodide(options = {}) {
-		return loadPyodide(this.#link, options);
+		return starter().then(({ loadPyodide }) => loadPyodide(this.#link, options));
 	}
 
 	async close() {

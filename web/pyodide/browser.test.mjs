@@ -84,7 +84,6 @@ test("a page starts Pyodide", SLOW, async (t) => {
 		assert.deepEqual(r.phases, ["announced", "downloading", "starting", "ready"]);
 	});
 	for (const [why, instead, library, stepped] of [
-		["the server has no compiled library", undefined, "py", false],
 		["the compiled library is missing", { ...compiled, url: "/missing.zip" }, "py", true],
 		["the compiled library is damaged", { ...compiled, url: "/damaged.zip" }, "py", true],
 		["a start in steps fails", { ...compiled, imports: 7 }, "py", false],

@@ -1,7 +1,7 @@
 // Pyodide under a lease: the downloads, the interpreter, the packages, and what
 // the page does with them at first.
 
-import { report } from "../errors.js";
+import { fault, report, text } from "../errors.js";
 import { Estimate } from "./estimate.js";
 import { plan } from "./plan.js";
 import { startPyodide } from "./start.js";
@@ -36,7 +36,7 @@ async function start(link, o) {
 	try {
 		const pyodide = await link.lease(lease, async (progress) => {
 			stages.begin(progress);
-			const start = o.worker ? (await import("./remote.js")).startInWorker : startPyodide;
+			const start = o.worker ? await inWorker() : startPyodide;
 			const pyodide = await start(setup, packages, o, stages);
 			if (o.init) {
 				await stages.enter({ phase: "init" }, o.initPhase ?? "init");
@@ -52,6 +52,11 @@ async function start(link, o) {
 		throw err;
 	}
 }
+
+const inWorker = () =>
+	import("./remote.js").then((remote) => remote.startInWorker, (err) => {
+		throw fault("worker_failed", `pyodide/remote.js, for Pyodide in a worker, could not be loaded: ${text(err)}`, err);
+	});
 
 // Stages tell the page and the server how far a load is.
 class Stages {
@@ -95,7 +100,7 @@ class Stages {
 	// enter tells the server too, and waits for its ack: what follows blocks.
 	async enter(stage, phase) {
 		this.tell(stage);
-		await this.#send(phase, stage.fraction);
+		await Promise.all([this.#send(phase, stage.fraction), painted()]);
 	}
 
 	// pass is for between two blocks: it does not wait, and tells the server
@@ -111,3 +116,12 @@ class Stages {
 		return this.progress(phase, fraction, left).catch(() => {}); // a lease that is over changes nothing here
 	}
 }
+
+// painted resolves when what was changed before is on the screen, and its
+// animations with it. A hidden page paints nothing and is not waited for.
+const painted = () =>
+	new Promise((resolve) => {
+		if (globalThis.document?.visibilityState !== "visible") return resolve();
+		requestAnimationFrame(() => requestAnimationFrame(resolve));
+		setTimeout(resolve, 100);
+	});

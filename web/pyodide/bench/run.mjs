@@ -2,7 +2,9 @@
 //
 //   node web/pyodide/stdlib.mjs && node web/pyodide/bench/run.mjs
 //
-//   --variants plain,compiled,compiled+gentle   --rates 1,4,6 (CPU throttle)   --runs 5
+//   --variants plain,loader,loader+worker     (loader: what a session does)
+//              plain,compiled,compiled+gentle (its parts)
+//   --rates 1,4,6 (CPU throttle)   --runs 5
 //   --pyodide node_modules/pyodide   --built bin/pyodide   --chromium FILE
 //   --library NAME=FILE   another library, to be named in --variants (repeatable)
 //
@@ -14,6 +16,7 @@
 // busy machine these say more than the clock. The throttle slows the main
 // thread only, not the threads that download and compile.
 
+import { readFile, stat } from "node:fs/promises";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
@@ -22,7 +25,7 @@ import { serve } from "../testing/server.mjs";
 
 const { values: args } = parseArgs({
 	options: {
-		variants: { type: "string", default: "plain,compiled,plain+gentle,compiled+gentle" },
+		variants: { type: "string", default: "plain,loader,loader+worker" },
 		rates: { type: "string", default: "1,4,6" },
 		runs: { type: "string", default: "5" },
 		pyodide: { type: "string", default: "node_modules/pyodide" },
@@ -42,6 +45,15 @@ const files = {
 	"/library/plain.zip": path.join(args.pyodide, "python_stdlib.zip"),
 	"/library/compiled.zip": path.join(args.built, "python_stdlib_compiled.zip"),
 };
+const startup = JSON.parse(await readFile(files["/startup.json"]));
+const sizes = {};
+for (const name of ["pyodide.asm.wasm", "python_stdlib.zip", "pyodide-lock.json"]) {
+	sizes[name] = (await stat(path.join(args.pyodide, name))).size;
+}
+const compiled = { ...startup, url: "/library/compiled.zip" };
+const config = { pyodide: { version: startup.pyodide, index_url: "/pyodide/", files: sizes, compiled } };
+files["/initgrace/config.json"] = Buffer.from(JSON.stringify(config));
+files["/initgrace/vendor/comlink.js"] = path.join(args.pyodide, "../comlink/dist/esm/comlink.min.mjs");
 for (const library of args.library) {
 	const [name, file] = library.split("=");
 	files[`/library/${name}.zip`] = file;

@@ -7,6 +7,7 @@ import { brotliCompressSync, constants } from "node:zlib";
 
 const TYPES = {
 	".html": "text/html; charset=utf-8",
+	".css": "text/css",
 	".js": "text/javascript",
 	".json": "application/json",
 	".mjs": "text/javascript",
