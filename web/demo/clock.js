@@ -33,12 +33,3 @@ export function startBar(element, elapsedMs = 0, expectedMs = 0) {
 	bar.style.animationDelay = `${-elapsedMs}ms`;
 	element.replaceChildren(bar);
 }
-
-// painted resolves when what was changed before is on the screen, and its
-// animations with it. A hidden page paints nothing: then it does not wait.
-export function painted() {
-	return new Promise((resolve) => {
-		requestAnimationFrame(() => requestAnimationFrame(resolve));
-		setTimeout(resolve, 100);
-	});
-}

@@ -12,8 +12,8 @@
 // game waits; #digest[data-digest] sums up the whole game at the end, and
 // #match[data-match] says whether the partner's digest is the same.
 import { connect } from "/initgrace/loader.js";
+import "/initgrace/progress-element.js";
 
-import { painted, startBar } from "./clock.js";
 import { Environment } from "./environment.js";
 import { Partner } from "./partner.js";
 import { Match } from "./match.js";
@@ -21,7 +21,6 @@ import { Progress } from "./progress.js";
 import { waitRoom } from "./waitroom.js";
 import { $, enter, pressed } from "./scenes.js";
 
-const EXPECTED_MS = 8000; // of a load, for the partner's eyes only
 const query = new URLSearchParams(location.search);
 const autoplay = query.has("autoplay");
 const ticks = Number(query.get("ticks")) || 240;
@@ -150,27 +149,19 @@ async function findPartner(session, progress) {
 // then the page may freeze.
 async function loadPython(session) {
 	const source = await fetch("env.py").then((r) => r.text());
-	for (;;) {
-		enter("load");
-		startBar($("#loading"), 0, EXPECTED_MS);
-		$("#failure").hidden = true;
-		await painted();
-		try {
-			let environment;
-			await session.loadPyodide({
-				expectedMs: EXPECTED_MS,
-				init: (pyodide) => {
-					environment = new Environment(pyodide, source);
-				},
-			});
-			return environment;
-		} catch (err) {
-			console.warn("loading failed:", err);
-			$("#failure [role=alert]").textContent = `Python could not be started: ${err.message}`;
-			$("#failure").hidden = false;
-			await pressed($("#retry"));
-		}
-	}
+	enter("load");
+	const progress = $("#loading");
+	progress.session = session;
+	let environment;
+	await progress.attempt(() =>
+		session.loadPyodide({
+			expectedMs: 8000, // a first guess
+			init: (pyodide) => {
+				environment = new Environment(pyodide, source);
+			},
+		}),
+	);
+	return environment;
 }
 
 study().catch((err) => {
