@@ -17,7 +17,7 @@ export const version: string;
  * ```js
  * import { connect } from "/initgrace/loader.js";
  * const session = await connect({ participant: "p1" });
- * const pyodide = await session.loadPyodide({ indexURL: "/pyodide/314.0.7/" });
+ * const pyodide = await session.loadPyodide();
  * ```
  */
 export function connect(options: ConnectOptions): Promise<Session>;

@@ -4,7 +4,7 @@
 //
 //	import { connect } from "/initgrace/loader.js";
 //	const session = await connect({ participant: "p1" });
-//	const pyodide = await session.loadPyodide({ indexURL: "/pyodide/0.29.0/" });
+//	const pyodide = await session.loadPyodide();
 
 import { fault, report, text } from "./errors.js";
 import { nextTask } from "./task.js";

@@ -10,6 +10,8 @@ const defaults = {
 	stallMs: 30_000, // of a download
 };
 
+const ACK_MS = 2000;
+
 let interpreter; // Promise of the one on this page
 
 /**
@@ -97,10 +99,12 @@ class Stages {
 		}
 	}
 
-	// enter tells the server too, and waits for its ack: what follows blocks.
+	// enter tells the server too, and waits for its ack: what follows blocks. But
+	// not for long: without a connection the load goes on all the same.
 	async enter(stage, phase) {
 		this.tell(stage);
-		await Promise.all([this.#send(phase, stage.fraction), painted()]);
+		const late = new Promise((resolve) => setTimeout(resolve, ACK_MS));
+		await Promise.all([Promise.race([this.#send(phase, stage.fraction), late]), painted()]);
 	}
 
 	// pass is for between two blocks: it does not wait, and tells the server
