@@ -4,12 +4,13 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
+	"maps"
+	"slices"
 	"time"
 
 	"initgrace/grace"
 	"initgrace/grace/protocol"
 	"initgrace/server/eventlog"
-	"initgrace/server/study"
 )
 
 // journal collects the records of the event log. They are stored with the
@@ -83,7 +84,8 @@ func (l *loop) recordStart(now time.Time) {
 	rand.Read(random)
 	l.journal.start = now
 	l.journal.run = now.UTC().Format("20060102T150405Z-") + hex.EncodeToString(random)
-	l.record(now, eventlog.Record{Kind: eventlog.RunStarted, Detail: policyText(l.tracker.Policy(), l.lobby.study)})
+	l.record(now, eventlog.Record{Kind: eventlog.RunStarted, Detail: policyText(l.tracker.Policy(), grace.Policy{})})
+	l.recordPlans(now)
 }
 
 // recordStop ends it, and closes the books on everybody who is not gone.
@@ -102,32 +104,26 @@ func (l *loop) recordStop(now time.Time) {
 	l.journal.stopped = true
 }
 
-// policyText is the policy in force, for the methods section of a paper, with
-// what experiments and scenes do differently.
-func policyText(p grace.Policy, file *study.Study) string {
-	all := differences(p, grace.Policy{})
-	if file != nil {
-		experiments := make(map[string]any)
-		for name, plan := range file.Experiments {
-			of := differences(plan.Policy, p)
-			scenes := make(map[string]any)
-			for _, s := range plan.Scenes {
-				if d := differences(s.Policy, plan.Policy); len(d) > 0 {
-					scenes[s.ID] = d
-				}
+// recordPlans writes by which other times experiments and scenes run.
+func (l *loop) recordPlans(now time.Time) {
+	if l.lobby.study == nil {
+		return
+	}
+	for _, name := range slices.Sorted(maps.Keys(l.lobby.study.Experiments)) {
+		plan := l.lobby.study.Experiments[name]
+		l.record(now, eventlog.Record{Kind: eventlog.Plan, Experiment: name, Detail: policyText(plan.Policy, l.tracker.Policy())})
+		for _, s := range plan.Scenes {
+			if s.Policy != plan.Policy {
+				l.record(now, eventlog.Record{Kind: eventlog.Plan, Experiment: name, Scene: s.ID, Detail: policyText(s.Policy, plan.Policy)})
 			}
-			if len(scenes) > 0 {
-				of["scenes"] = scenes
-			}
-			if len(of) > 0 {
-				experiments[name] = of
-			}
-		}
-		if len(experiments) > 0 {
-			all["experiments"] = experiments
 		}
 	}
-	text, _ := json.Marshal(all) // which cannot fail
+}
+
+// policyText is what a policy has that another one has not, for the methods
+// section of a paper.
+func policyText(p, other grace.Policy) string {
+	text, _ := json.Marshal(differences(p, other)) // which cannot fail
 	return string(text)
 }
 

@@ -611,9 +611,14 @@ func TestPolicyOfTheLog(t *testing.T) {
 	t.Parallel()
 	l := startLab(t, "  x:\n    policy: {load_cap: 20s, probe_interval: off}\n    scenes: [{id: a}, {id: b, policy: {leave_timeout: 3s}}]\n")
 	l.connect(`{"participant":"p"}`)
-	runs := l.log("", eventlog.RunStarted)
-	if len(runs) != 1 || !strings.Contains(runs[0].Detail, `"experiments":{"x":{"load_cap_ms":20000,"probe_interval_ms":-1,"scenes":{"b":{"leave_timeout_ms":3000}}}}`) ||
-		!strings.Contains(runs[0].Detail, `"silence_timeout_ms":1500`) {
+	got := ""
+	for _, r := range l.log("", eventlog.Plan) {
+		got += r.Experiment + " " + r.Scene + " " + r.Detail + "\n"
+	}
+	if got != "x  {\"load_cap_ms\":20000,\"probe_interval_ms\":-1}\nx b {\"leave_timeout_ms\":3000}\n" {
+		t.Errorf("the log says\n%s", got)
+	}
+	if runs := l.log("", eventlog.RunStarted); len(runs) != 1 || !strings.Contains(runs[0].Detail, `"silence_timeout_ms":1500`) {
 		t.Errorf("the log says %+v", runs)
 	}
 }

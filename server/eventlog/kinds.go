@@ -12,6 +12,7 @@ type Kind string
 const (
 	RunStarted       Kind = "run_started"
 	RunStopped       Kind = "run_stopped"
+	Plan             Kind = "plan"
 	HandshakeRefused Kind = "handshake_refused"
 	Connected        Kind = "connected"
 	Disconnected     Kind = "disconnected"
@@ -52,6 +53,8 @@ type Definition struct {
 // Kinds defines every kind, in the order in which a session meets them.
 var Kinds = []Definition{
 	{RunStarted, "The server started. detail: the policy in force, as JSON.", []string{"detail"}, false},
+	{Plan, "Follows run_started, for each experiment of the study file, and each scene with other times. detail: where its policy differs from that of the server, or of the experiment, as JSON; -1 is off.",
+		[]string{"scene", "detail"}, false},
 	{HandshakeRefused, "Connections that were not admitted. participant is whom they claimed to be, if that was well-formed. At most one row a second for each reason.",
 		[]string{"reason", "count", "detail"}, false},
 	{Connected, "A connection of the participant was admitted. detail: the page's id of this page instance.", []string{"reason", "detail"}, true},
