@@ -285,7 +285,7 @@ func TestDashboardOfMany(t *testing.T) {
 	if os.Getenv("INITGRACE_LOAD_TESTS") == "" {
 		t.Skip("INITGRACE_LOAD_TESTS is not set")
 	}
-	p := perform(t, 500, 60*time.Second, 1)
+	p := perform(t, 500, 50*time.Second, 1)
 	p.until(t, func(now simulate.Progress) bool { return now.Connected == 500 })
 	p.page.awaitPage(`dashboard.view.lanes.size >= 500`)
 	await[any](p.page, `(() => {
