@@ -106,6 +106,10 @@ func (f *fold) add(r *eventlog.Record) {
 		f.totals.Refused += r.Count.Or(1)
 	case eventlog.StateSaved:
 		l.Scene = r.Scene
+	case eventlog.Assigned:
+		l.Condition = r.Detail
+	case eventlog.Outcome:
+		l.Outcome = r.Reason
 	case eventlog.Waiting:
 		l.Waiting = r.Count.Or(0)
 	case eventlog.GroupJoined:

@@ -29,6 +29,8 @@ type Lane struct {
 	Connected   bool              `json:"connected,omitempty"`
 	Waiting     int64             `json:"waiting,omitempty"` // size of the group wanted
 	Scene       string            `json:"scene,omitempty"`
+	Condition   string            `json:"condition,omitempty"`
+	Outcome     string            `json:"outcome,omitempty"` // how the study ended
 	Epoch       int64             `json:"epoch"`
 	Drops       int64             `json:"drops,omitempty"`
 	Blocks      int64             `json:"blocks,omitempty"`

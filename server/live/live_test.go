@@ -42,6 +42,8 @@ func story(who string, from int64) []eventlog.Record {
 		r(6000, eventlog.Presence, eventlog.Record{From: protocol.Away, To: protocol.Active, Reason: "reconnected", Epoch: eventlog.Of(2)}),
 		r(6500, eventlog.Refused, eventlog.Record{Reason: "load_budget", Epoch: eventlog.Of(2)}),
 		r(7000, eventlog.StateSaved, eventlog.Record{Scene: "round 2", Epoch: eventlog.Of(2)}),
+		r(8000, eventlog.Assigned, eventlog.Record{Detail: "treatment", Scene: "a b", Epoch: eventlog.Of(2)}),
+		r(8500, eventlog.Outcome, eventlog.Record{Reason: "completed", Detail: "CODE", Epoch: eventlog.Of(2)}),
 		r(9000, eventlog.Presence, eventlog.Record{From: protocol.Active, To: protocol.Gone, Reason: "ended", Epoch: eventlog.Of(2)}),
 		r(9000, eventlog.GroupLeft, eventlog.Record{Reason: "ended", Epoch: eventlog.Of(2)}),
 		r(9000, eventlog.Gone, eventlog.Record{Reason: "ended", Epoch: eventlog.Of(2)}),
@@ -52,14 +54,11 @@ func TestLane(t *testing.T) {
 	f := newFold()
 	for _, r := range story("p", 0) {
 		f.add(&r)
-		if r.Kind == eventlog.LoadProgress { // a deadline that moved is the lane's too
-			continue
-		}
 	}
 	ms := func(n int64) int64 { return at(n).UnixMilli() }
 	want := Lane{
 		Participant: "p", Experiment: "grid", Group: "g-p", Presence: protocol.Gone, Reason: "ended", Since: ms(9000),
-		Connected: true, Scene: "round 2", Epoch: 2, Drops: 1, LoadCount: 1, Refused: 1,
+		Connected: true, Scene: "round 2", Condition: "treatment", Outcome: "completed", Epoch: 2, Drops: 1, LoadCount: 1, Refused: 1,
 		Sections: []Section{
 			{ms(0), "", true, "connected"}, {ms(0), protocol.Active, true, "connected"}, {ms(100), protocol.Loading, true, "load_started"},
 			{ms(2600), protocol.Active, true, "load_ended"}, {ms(5000), protocol.Active, false, "transport_lost"},

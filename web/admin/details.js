@@ -57,7 +57,7 @@ export class Details {
 		fill(panel.querySelector("dl"), [
 			["Why", words(lane.reason)],
 			["Phase", lane.phase && `${lane.phase}${lane.expected_ms ? `, ${span(lane.expected_ms)} expected` : ""}`],
-			["Group", lane.group], ["Experiment", lane.experiment], ["Scene", lane.scene],
+			["Group", lane.group], ["Experiment", lane.experiment], ["Scene", lane.scene], ["Condition", lane.condition], ["Outcome", words(lane.outcome)],
 			["Waits for", lane.waiting && `a group of ${lane.waiting}`],
 			["Connection", `${lane.connected ? "open" : "none"}, the ${lane.epoch}.`],
 			["Browser", ms(lane.pong_ms)], ["Page", ms(lane.ping_ms)],
