@@ -420,3 +420,28 @@ func (p *plain) expectMessageUpTo(data string) {
 	for string(p.message().Data) != data {
 	}
 }
+
+// A tab that another one has replaced, and that was not told because its
+// network was gone, does not take the place back; a page to which the person
+// returns does.
+func TestForgottenTabStaysAway(t *testing.T) {
+	t.Parallel()
+	r := start(t, Config{})
+	const one, two = `{"participant":"p","page_id":"one"}`, `{"participant":"p","page_id":"two"}`
+	a, _ := r.connect(one)
+	a.die()
+	b, _ := r.connect(two)
+	back, err := r.dial(one)
+	if err != nil {
+		t.Fatal(err)
+	}
+	back.expect(protocol.EventReplaced, nil)
+	<-back.closed
+	b.call(protocol.EventPing, `{}`, nil) // undisturbed
+	b.ws.Close(1001, "")
+	r.await("p", protocol.Away, 1)
+	_, s := r.connect(one) // the back button
+	if !s.Restored {
+		t.Errorf("%+v", s)
+	}
+}

@@ -23,6 +23,11 @@ func (l *loop) attach(now time.Time, p *peer) {
 		p.conn.Close("the session could not be read", socketio.ComeBack)
 		return
 	}
+	if m.box.Over(p.pageID) && !left(m) {
+		l.tell(p, protocol.EventReplaced, struct{}{})
+		l.then(func(error) { p.conn.Close("a page of before", socketio.StayAway) })
+		return
+	}
 	s := &m.session
 	known, expired := !s.Created.IsZero(), m.gone()
 	if !known {
@@ -37,6 +42,11 @@ func (l *loop) attach(now time.Time, p *peer) {
 	l.enter(now, m, p)
 	old, page, formerly := m.peer, s.PageID, s.Group
 	m.peer = p
+	if page != p.pageID {
+		m.box.SetOver(page, true)
+		m.box.SetOver(p.pageID, false)
+		l.markBox(m)
+	}
 	at := l.tracker.Attach(now, grace.Attachment{
 		Participant: p.participant, Group: group, PageID: p.pageID, CanProbe: p.conn.CanProbe(),
 		Policy: l.policyOf(m),
@@ -102,6 +112,22 @@ func (l *loop) attach(now time.Time, p *peer) {
 		}
 	}
 	l.tend(now, p.participant)
+}
+
+// left says whether the page that is the participant's has ended. As long as it
+// has not, one whose place it took does not get it back by a reconnect: that is
+// a forgotten tab with a bad network, and not the one in front of the person.
+func left(m *member) bool {
+	switch m.session.Presence {
+	case "", protocol.Gone:
+		return true
+	case protocol.Away:
+		switch m.session.Reason {
+		case protocol.ReasonPageHide, protocol.ReasonPageClosed, protocol.ReasonDisconnect, protocol.ReasonRefused:
+			return true
+		}
+	}
+	return false
 }
 
 // detach records the end of a connection.

@@ -29,26 +29,40 @@ type SendOptions struct {
 // was full, and so does the event message_dropped, also of messages that a
 // partner who is gone has not read.
 func (c *Client) Send(ctx context.Context, data any, o *SendOptions) (protocol.Sent, error) {
-	if o == nil {
-		o = new(SendOptions)
-	}
 	if err := ctx.Err(); err != nil {
 		return protocol.Sent{}, err
 	}
+	wait, err := c.Queue(data, o)
+	if err != nil {
+		return protocol.Sent{}, err
+	}
+	return wait(ctx)
+}
+
+// Queue is the first half of Send: the message has its place behind those that
+// were queued before, and is on its way. Wait is the other half and must be
+// called: when its ctx ends the message is not sent again.
+func (c *Client) Queue(data any, o *SendOptions) (wait func(ctx context.Context) (protocol.Sent, error), err error) {
+	if o == nil {
+		o = new(SendOptions)
+	}
 	raw, err := marshal(data)
 	if err != nil {
-		return protocol.Sent{}, withCause(protocol.CodeInvalidPayload, err.Error(), err)
+		return nil, withCause(protocol.CodeInvalidPayload, err.Error(), err)
 	}
 	message := protocol.Send{Data: raw, Latest: o.Latest, Volatile: o.Volatile, Group: o.Group}
 	if o.Volatile {
-		return protocol.Sent{OK: true}, c.sendNow(message)
+		err := c.sendNow(message)
+		return func(context.Context) (protocol.Sent, error) { return protocol.Sent{OK: true}, err }, nil
 	}
 	k := &call{ack: true}
 	if err := c.sendNext(k, message); err != nil {
-		return protocol.Sent{}, err
+		return nil, err
 	}
-	var sent protocol.Sent
-	return sent, c.outcome(ctx, k, protocol.EventSend, &sent)
+	return func(ctx context.Context) (sent protocol.Sent, err error) {
+		err = c.outcome(ctx, k, protocol.EventSend, &sent)
+		return sent, err
+	}, nil
 }
 
 // sendNext gives a message its id and its place in the queue.

@@ -185,14 +185,31 @@ func (b *Box) Again(page string, id uint64) bool {
 	if id <= b.Last(page) {
 		return true
 	}
-	// Never in place: an earlier version may be on its way to the store.
-	pages := slices.DeleteFunc(slices.Clone(b.Pages), func(p store.Page) bool { return p.ID == page })
-	pages = append(pages, store.Page{ID: page, Sent: id})
+	b.note(store.Page{ID: page, Sent: id})
+	return false
+}
+
+// note makes a page the latest. Never in place: an earlier version may be on
+// its way to the store.
+func (b *Box) note(page store.Page) {
+	pages := slices.DeleteFunc(slices.Clone(b.Pages), func(p store.Page) bool { return p.ID == page.ID })
+	pages = append(pages, page)
 	if n := len(pages) - b.maxPages(); n > 0 {
 		pages = pages[n:]
 	}
 	b.Pages = pages
-	return false
+}
+
+// SetOver notes whether another page has taken a page's place.
+func (b *Box) SetOver(page string, over bool) {
+	if page != "" && b.Over(page) != over {
+		b.note(store.Page{ID: page, Sent: b.Last(page), Over: over})
+	}
+}
+
+// Over says whether another page has taken the page's place.
+func (b *Box) Over(page string) bool {
+	return slices.ContainsFunc(b.Pages, func(p store.Page) bool { return p.ID == page && p.Over })
 }
 
 // Last is the id of the page's last message, or 0.

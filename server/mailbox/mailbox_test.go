@@ -218,3 +218,16 @@ func TestRandom(t *testing.T) {
 		}
 	}
 }
+
+func TestOver(t *testing.T) {
+	var b Box
+	b.Again("a", 7)
+	b.SetOver("a", true)
+	b.SetOver("", true)
+	if !b.Over("a") || b.Over("b") || b.Over("") || b.Last("a") != 7 || len(b.Pages) != 1 {
+		t.Errorf("%+v", b.Pages)
+	}
+	if b.SetOver("a", false); b.Over("a") || b.Last("a") != 7 {
+		t.Errorf("%+v", b.Pages)
+	}
+}

@@ -135,6 +135,8 @@ type Barrier struct {
 type Page struct {
 	ID   string `json:"page"`
 	Sent uint64 `json:"sent"`
+	// Over says that another page took its place.
+	Over bool `json:"over,omitempty"`
 }
 
 // A Message is on its way to a participant.

@@ -19,7 +19,7 @@ import (
 func fullMailbox(participant string) store.Mailbox {
 	return store.Mailbox{
 		Participant: participant, Posted: 12, Received: 2, Sent: 7,
-		Pages:    []store.Page{{ID: "page-1", Sent: 3}, {ID: "page-2", Sent: math.MaxInt64}},
+		Pages:    []store.Page{{ID: "page-1", Sent: 3, Over: true}, {ID: "page-2", Sent: math.MaxInt64}},
 		Barriers: []store.Barrier{{Group: "g", Name: "ready", Open: true}, {Group: "g", Name: "<&>"}},
 	}
 }

@@ -1,0 +1,468 @@
+//go:build !js
+
+package live
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"log/slog"
+	"maps"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"reflect"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"initgrace/grace"
+	"initgrace/grace/protocol"
+	"initgrace/server"
+	"initgrace/server/eventlog"
+	"initgrace/server/faultproxy"
+	"initgrace/server/socketio"
+	"initgrace/server/store/sqlite"
+	"initgrace/wasmclient"
+)
+
+var (
+	chaosFor  = flag.Duration("chaos.for", 12*time.Second, "how long TestChaos goes on")
+	chaosMany = flag.Int("chaos.participants", 24, "how many participants TestChaos has, in groups of four")
+	chaosSeed = flag.Uint64("chaos.seed", 1, "what TestChaos draws from")
+)
+
+const (
+	chaosDB   = "INITGRACE_CHAOS_DB"
+	chaosAddr = "INITGRACE_CHAOS_ADDR"
+	chaosHold = 20 * time.Second // nobody may be lost on the way
+	chaosEnd  = 2 * time.Minute  // for everything to arrive
+)
+
+// TestChaosServer is the process that TestChaos kills.
+func TestChaosServer(t *testing.T) {
+	if os.Getenv(chaosDB) == "" {
+		t.Skip("is run by TestChaos")
+	}
+	db, err := sqlite.Open(os.Getenv(chaosDB), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	policy := grace.Policy{
+		ReconnectTimeout: chaosHold, LeaveTimeout: chaosHold, BlockedTimeout: chaosHold, PageTimeout: chaosHold,
+	}
+	limits := socketio.Limits{Handshakes: -1}
+	srv, err := server.New(server.Config{
+		Store: db, Policy: policy, Limits: limits, PageInterval: 500 * time.Millisecond,
+		Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError})),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("tcp", os.Getenv(chaosAddr))
+	if err != nil {
+		t.Fatal(err)
+	}
+	fmt.Println("serving")
+	t.Fatal(http.Serve(l, srv))
+}
+
+// TestChaos lets participants play while connections are reset and cut, pages
+// are refreshed and opened twice, and the server is killed every few seconds.
+// What was acknowledged must be there: every state, and every message, once and
+// in order. Every session ends exactly once.
+//
+// For longer: go test -run TestChaos ./wasmclient/internal/live -chaos.for 5m -chaos.participants 200
+func TestChaos(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes half a minute")
+	}
+	c := &chaos{t: t, r: rand.New(rand.NewPCG(*chaosSeed, 0)), db: filepath.Join(t.TempDir(), "chaos.db"), addr: freeAddr(t)}
+	c.serve()
+	defer c.kill()
+	var err error
+	if c.network, err = faultproxy.Listen(c.addr); err != nil {
+		t.Fatal(err)
+	}
+	defer c.network.Close()
+	for i := range *chaosMany {
+		c.players = append(c.players, newPlayer(c, i))
+	}
+	var playing sync.WaitGroup
+	for _, p := range c.players { // a message goes to who is in the group by then
+		playing.Go(p.open)
+	}
+	playing.Wait()
+	end := time.Now().Add(*chaosFor)
+	for _, p := range c.players {
+		playing.Go(func() { p.play(end) })
+	}
+	for time.Now().Before(end) {
+		c.harm()
+	}
+	c.network.Resume()
+	playing.Wait()
+	deadline := time.Now().Add(chaosEnd)
+	for _, p := range c.players {
+		p.settle(deadline)
+	}
+	for _, p := range c.players {
+		p.leave()
+	}
+	c.checkLog()
+	sent, saved, refreshed, twice := 0, 0, 0, 0
+	for _, p := range c.players {
+		sent, saved, refreshed, twice = sent+p.sent, saved+p.saves, refreshed+p.refreshed, twice+p.twice
+	}
+	t.Logf("%d participants: %d messages to 3 each and %d states acknowledged; %d refreshes, %d second tabs, %d resets, %d cuts, %d kills",
+		len(c.players), sent, saved, refreshed, twice, c.resets, c.cuts, c.kills)
+	if c.kills == 0 || refreshed == 0 || twice == 0 || sent == 0 {
+		t.Error("that was no chaos")
+	}
+}
+
+type chaos struct {
+	t        *testing.T
+	r        *rand.Rand // of the harm
+	db, addr string
+	cmd      *exec.Cmd
+	network  *faultproxy.Proxy
+	players  []*player
+
+	resets, cuts, kills int
+}
+
+func freeAddr(t *testing.T) string {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// serve starts the server, as a process of its own.
+func (c *chaos) serve() {
+	exe, err := os.Executable()
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	c.cmd = exec.Command(exe, "-test.run=^TestChaosServer$", "-test.timeout=0")
+	c.cmd.Env = append(os.Environ(), chaosDB+"="+c.db, chaosAddr+"="+c.addr)
+	c.cmd.Stderr = os.Stderr
+	out, err := c.cmd.StdoutPipe()
+	if err == nil {
+		err = c.cmd.Start()
+	}
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	for lines := bufio.NewScanner(out); lines.Scan(); {
+		if lines.Text() == "serving" {
+			return
+		}
+	}
+	c.t.Fatal("the server did not start")
+}
+
+func (c *chaos) kill() {
+	_ = c.cmd.Process.Kill()
+	_ = c.cmd.Wait()
+}
+
+// harm does one bad thing, and then lets things be for a moment.
+func (c *chaos) harm() {
+	conns := c.network.Conns()
+	switch n := c.r.IntN(10); {
+	case n < 2:
+		c.kills++
+		c.kill()
+		time.Sleep(time.Duration(c.r.IntN(700)) * time.Millisecond)
+		c.serve()
+	case n < 3:
+		c.resets += len(conns)
+		c.network.Reset()
+	case n < 6:
+		for range min(1+len(conns)/8, len(conns)) {
+			conns[c.r.IntN(len(conns))].Reset()
+			c.resets++
+		}
+	default:
+		for range min(1+len(conns)/8, len(conns)) { // half of the way, or all of it, goes silent for good
+			conns[c.r.IntN(len(conns))].Cut([]faultproxy.Direction{faultproxy.Up, faultproxy.Down, faultproxy.Both}[c.r.IntN(3)])
+			c.cuts++
+		}
+	}
+	time.Sleep(time.Duration(200+c.r.IntN(1200)) * time.Millisecond)
+}
+
+// checkLog waits until the log has the end of every session, and checks that it
+// has each once.
+func (c *chaos) checkLog() {
+	deadline := time.Now().Add(chaosHold + chaosEnd)
+	for {
+		gone := c.gone()
+		if len(gone) == len(c.players) || time.Now().After(deadline) {
+			for _, p := range c.players {
+				if gone[p.id] != 1 {
+					c.t.Errorf("%s ended %d times", p.id, gone[p.id])
+				}
+			}
+			return
+		}
+		time.Sleep(500 * time.Millisecond)
+	}
+}
+
+func (c *chaos) gone() map[string]int {
+	log, err := sqlite.OpenLog(c.db)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	defer log.Close()
+	gone := map[string]int{}
+	for after := int64(0); ; {
+		page, err := log.Records(context.Background(), after, 10_000)
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		for _, r := range page {
+			after = r.ID
+			if r.Kind == eventlog.Gone {
+				gone[r.Participant]++
+			}
+		}
+		if len(page) < 10_000 {
+			return gone
+		}
+	}
+}
+
+// A player is a person with a page. What the page knows is lost with it: the
+// next one goes on from the state that was saved, and from the messages that
+// the state does not know.
+type player struct {
+	c       *chaos
+	r       *rand.Rand
+	id      string
+	group   string
+	token   string
+	page    *page
+	version uint64         // of the state that was acknowledged last
+	state   map[string]int // and what it says
+	sent    int            // messages acknowledged
+
+	saves, refreshed, twice int
+}
+
+// page is one page instance.
+type page struct {
+	p      *player
+	client *wasmclient.Client
+	mu     sync.Mutex
+	seq    uint64
+	got    map[string]int // the last number of each partner
+	faulty bool
+}
+
+func newPlayer(c *chaos, i int) *player {
+	return &player{
+		c: c, r: rand.New(rand.NewPCG(*chaosSeed, uint64(i)+1)), id: "p" + strconv.Itoa(i), group: "g" + strconv.Itoa(i/4),
+		state: map[string]int{},
+	}
+}
+
+// open opens a page; what was there before is not told.
+func (p *player) open() {
+	p.c.t.Helper()
+	pg := &page{p: p}
+	var greeted sync.Once
+	ctx, cancel := context.WithTimeout(context.Background(), chaosEnd)
+	defer cancel()
+	var err error
+	pg.client, err = wasmclient.Dial(ctx, "http://"+p.c.network.Addr(), &wasmclient.Options{
+		Participant: p.id, Group: p.group, Token: p.token, Keep: true,
+		ConnectTimeout: 5 * time.Second, Silence: 3 * time.Second,
+		Backoff: wasmclient.Backoff{Min: 50 * time.Millisecond, Max: time.Second},
+		Handlers: map[string]func([]byte){
+			protocol.EventSession: func(data []byte) { greeted.Do(func() { pg.restore(data) }) },
+			protocol.EventMessage: pg.receive,
+			protocol.EventMessageDropped: func(data []byte) {
+				p.c.t.Errorf("%s: dropped %s", p.id, data)
+			},
+		},
+	})
+	if err != nil {
+		p.c.t.Errorf("%s cannot connect: %v", p.id, err)
+		return
+	}
+	p.token = pg.client.State().Session.Token
+	p.page = pg
+}
+
+// restore takes the state from the session.
+func (pg *page) restore(data []byte) {
+	var s protocol.Session
+	if err := json.Unmarshal(data, &s); err != nil {
+		pg.p.c.t.Errorf("session: %v", err)
+	}
+	pg.mu.Lock()
+	defer pg.mu.Unlock()
+	pg.got = map[string]int{}
+	if s.Version > 0 {
+		if err := json.Unmarshal(s.Globals, &pg.got); err != nil {
+			pg.p.c.t.Errorf("%s: globals %q: %v", pg.p.id, s.Globals, err)
+		}
+	}
+	if s.Version != pg.p.version || !reflect.DeepEqual(pg.got, pg.p.state) {
+		pg.p.c.t.Errorf("%s: the session has state %d %v; %d %v was acknowledged", pg.p.id, s.Version, pg.got, pg.p.version, pg.p.state)
+	}
+	if s.Expired {
+		pg.p.c.t.Errorf("%s: the seat was given up", pg.p.id)
+	}
+}
+
+// receive takes a message, which must be the sender's next.
+func (pg *page) receive(data []byte) {
+	var m protocol.Message
+	if err := json.Unmarshal(data, &m); err != nil {
+		pg.p.c.t.Errorf("message: %v", err)
+	}
+	n, err := strconv.Atoi(string(m.Data))
+	pg.mu.Lock()
+	defer pg.mu.Unlock()
+	if pg.faulty {
+		return
+	}
+	if err != nil || n != pg.got[m.From]+1 {
+		pg.faulty = true
+		pg.p.c.t.Errorf("%s: message %s of %s (number %d) after %d", pg.p.id, m.Data, m.From, m.Seq, pg.got[m.From])
+	}
+	pg.got[m.From], pg.seq = n, m.Seq
+}
+
+func (p *player) play(end time.Time) {
+	for time.Now().Before(end) && p.page != nil {
+		switch n := p.r.IntN(20); {
+		case n < 12:
+			p.send(1 + p.r.IntN(4))
+		case n < 17:
+			p.save()
+		case n < 19: // refreshed: the old page says nothing
+			old := p.page.client
+			if p.r.IntN(2) == 0 {
+				old.Hide(false)
+			}
+			_ = old.Close(done)
+			p.open()
+			p.refreshed++
+		default: // a second tab takes over; the first one is told, and stays away
+			old := p.page.client
+			p.open()
+			p.twice++
+			<-old.Done()
+			var e *protocol.Error
+			if !errors.As(old.Err(), &e) || e.Code != protocol.CodeReplaced {
+				p.c.t.Errorf("%s: the first tab ended with %v", p.id, old.Err())
+			}
+		}
+		time.Sleep(time.Duration(p.r.IntN(600)) * time.Millisecond)
+	}
+}
+
+// done is a context that is over: Close does not wait for a proper goodbye.
+var done = func() context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	return ctx
+}()
+
+// send sends the next messages all at once, and waits for their acks.
+func (p *player) send(n int) {
+	ctx, cancel := context.WithTimeout(context.Background(), chaosEnd)
+	defer cancel()
+	var waits []func(context.Context) (protocol.Sent, error)
+	for i := range n {
+		wait, err := p.page.client.Queue(p.sent+i+1, nil)
+		if err != nil {
+			p.c.t.Errorf("%s: message %d: %v", p.id, p.sent+i+1, err)
+			return
+		}
+		waits = append(waits, wait)
+	}
+	for i, wait := range waits {
+		if sent, err := wait(ctx); err != nil || len(sent.Dropped) > 0 {
+			p.c.t.Errorf("%s: message %d: %+v, %v", p.id, p.sent+i+1, sent, err)
+		}
+	}
+	p.sent += n
+}
+
+// save stores what the page knows.
+func (p *player) save() {
+	ctx, cancel := context.WithTimeout(context.Background(), chaosEnd)
+	defer cancel()
+	p.page.mu.Lock()
+	state, seq := maps.Clone(p.page.got), p.page.seq
+	p.page.mu.Unlock()
+	globals, err := json.Marshal(state)
+	if err != nil {
+		p.c.t.Error(err)
+	}
+	version, err := p.page.client.SaveStateAt(ctx, protocol.State{SceneID: "s", Globals: globals}, seq)
+	if err != nil || version != p.version+1 {
+		p.c.t.Errorf("%s: saving version %d: %d, %v", p.id, p.version+1, version, err)
+		return
+	}
+	p.version, p.state = version, state
+	p.saves++
+}
+
+// settle waits until everything has arrived that the partners have sent.
+func (p *player) settle(deadline time.Time) {
+	want := map[string]int{}
+	for _, o := range p.c.players {
+		if o.group == p.group && o != p && o.sent > 0 {
+			want[o.id] = o.sent
+		}
+	}
+	for {
+		p.page.mu.Lock()
+		got := maps.Clone(p.page.got)
+		p.page.mu.Unlock()
+		switch {
+		case reflect.DeepEqual(got, want):
+			return
+		case time.Now().After(deadline):
+			p.c.t.Errorf("%s has %v, the partners have sent %v", p.id, got, want)
+			return
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+}
+
+// leave saves, closes the page, and finds the state in the file.
+func (p *player) leave() {
+	p.save()
+	_ = p.page.client.Close(context.Background())
+	db, err := sqlite.Open(p.c.db, nil)
+	if err != nil {
+		p.c.t.Fatal(err)
+	}
+	defer db.Close()
+	s, ok, err := db.Session(context.Background(), p.id)
+	var stored map[string]int
+	if err != nil || !ok || json.Unmarshal(s.State.Globals, &stored) != nil || s.Version != p.version || !maps.Equal(stored, p.state) {
+		p.c.t.Errorf("%s: stored %d %s, acknowledged %d %v (%v)", p.id, s.Version, s.State.Globals, p.version, p.state, err)
+	}
+	if box, _, err := db.Mailbox(context.Background(), p.id); err != nil || box.Sent != uint64(p.sent) {
+		p.c.t.Errorf("%s: the store counts %d messages, %d were acknowledged (%v)", p.id, box.Sent, p.sent, err)
+	}
+}
