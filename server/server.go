@@ -173,7 +173,7 @@ func (l *loop) flush(ctx context.Context) {
 func (c Config) withDefaults() (Config, error) {
 	if c.Study != nil {
 		if c.Policy != (grace.Policy{}) || c.PageInterval != 0 {
-			return c, errors.New("Policy and PageInterval are given twice: in Config and by its Study")
+			return c, errors.New("both Config and its Study give Policy or PageInterval: the study has its own")
 		}
 		c.Policy, c.PageInterval = c.Study.Policy, c.Study.PageInterval
 	}

@@ -1,9 +1,6 @@
 package main
 
-import (
-	"initgrace/grace/protocol"
-	"initgrace/grace/protocol/codec"
-)
+import "initgrace/grace/protocol"
 
 // loadResult is wasmclient.LoadResult in JSON.
 type loadResult struct {
@@ -16,23 +13,4 @@ type loadResult struct {
 	TookMS      float64         `json:"tookMs"`
 	BlockedMS   float64         `json:"blockedMs"`
 	LongestMS   float64         `json:"longestBlockMs"`
-}
-
-func (r *loadResult) encode() []byte {
-	var w codec.Writer
-	w.Text("id", r.ID)
-	w.Bool("protected", r.Protected)
-	if r.Unprotected != nil {
-		var why codec.Writer
-		if err := why.Fields(r.Unprotected); err == nil { // it is the protocol's own
-			w.Raw("unprotected", why.JSON())
-		}
-	}
-	w.Float("leaseMs", r.LeaseMS)
-	w.Float("capMs", r.CapMS)
-	w.Float("waitMs", r.WaitMS)
-	w.Float("tookMs", r.TookMS)
-	w.Float("blockedMs", r.BlockedMS)
-	w.Float("longestBlockMs", r.LongestMS)
-	return w.JSON()
 }
