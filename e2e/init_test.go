@@ -54,6 +54,7 @@ func choose(p *Page, number int) {
 func TestInit(t *testing.T) {
 	l := initiated(t)
 	one := l.open("", "one", "")
+	one.awaitPage(shown + ` === "welcome"`)
 	one.shoot("init-welcome")
 	begin(one)
 	one.awaitPage(`document.querySelector("#waiting").textContent.includes("1 of 2 are here")`)
@@ -84,7 +85,8 @@ func TestInit(t *testing.T) {
 	}
 }
 
-// TestInitStranded: the partner closes the tab; the other is asked, and paid.
+// TestInitStranded: the partner closes the tab, and so does the next one; the
+// other is asked, looks for another partner, is asked again, and is paid.
 func TestInitStranded(t *testing.T) {
 	l := initiated(t, "leave_timeout: 15s", "leave_timeout: 2s")
 	one, two := l.open("", "one", ""), l.open("", "two", "")
@@ -94,9 +96,23 @@ func TestInitStranded(t *testing.T) {
 	two.closeTab()
 	one.awaitPage(shown + ` === "ask"`)
 	one.shoot("init-ask")
-	await[any](one, `[...choices.children].find((b) => b.textContent === "Stop and be paid").click()`)
+	click := func(answer string) {
+		t.Helper()
+		await[any](one, `[...choices.children].find((b) => b.textContent === "`+answer+`").click()`)
+	}
+	click("Find another partner")
+	one.awaitPage(shown + ` === "wait"`)
+	three := l.open("", "three", "")
+	begin(three)
+	one.awaitPage(shown + ` === "play" && !document.querySelector("#number").disabled`)
+	three.closeTab()
+	one.awaitPage(shown + ` === "ask"`)
+	click("Stop and be paid")
 	one.awaitPage(`document.body.dataset.outcome === "partner_gone"`)
 	if got := await[string](one, `document.querySelector("#pay code").textContent`); got != "SORRY" {
 		t.Errorf("paid by %s", got)
+	}
+	if o := l.session("one").Part.Outcome; o.Partner != "three" {
+		t.Errorf("stored is %+v", o)
 	}
 }

@@ -16,7 +16,7 @@ function participantId() {
 
 function show(section) {
 	for (const s of document.querySelectorAll("section")) s.hidden = s.id !== section;
-	if (["done", "wait"].includes(section)) $("partner").hidden = true;
+	if (["done", "wait", "ask"].includes(section)) $("partner").hidden = true;
 }
 
 const seconds = (ms) => (ms < 90_000 ? `${Math.ceil(ms / 1000)} s` : `${Math.round(ms / 60_000)} min`);
@@ -24,6 +24,7 @@ const seconds = (ms) => (ms < 90_000 ? `${Math.ceil(ms / 1000)} s` : `${Math.rou
 const session = await connect({ participant: participantId() });
 const numbers = new Map(); // by participant
 let python;
+let playing; // the game, while there is one
 
 // What may happen at any time -------------------------------------------------------
 
@@ -36,8 +37,15 @@ session.on("waiting", ({ position, present, size, expected_ms, timeout_ms }) => 
 	show("wait");
 });
 session.on("group_ready", () => play());
-session.on("group_end", () => numbers.clear());
-session.on("group_changed", () => session.group && play());
+session.on("group_end", () => {
+	numbers.clear();
+	playing = undefined; // there may be another group
+});
+session.on("group_changed", ({ missing }) => {
+	if (missing || session.outcome) return;
+	playing = undefined;
+	play();
+});
 session.on("partner_state", ({ state, deadline_ms }) => {
 	const words = {
 		active: "Your partner is here.", loading: "Your partner is starting Python.",
@@ -45,20 +53,20 @@ session.on("partner_state", ({ state, deadline_ms }) => {
 	};
 	const held = state === "away" && deadline_ms ? ` The place is kept for ${seconds(deadline_ms)}.` : "";
 	$("partner").textContent = words[state] + held;
-	$("partner").hidden = !session.group;
+	$("partner").hidden = !session.group || state === "gone";
 });
 session.on("ask", ({ choices }) => {
 	const words = { requeue: "Find another partner", end: "Stop and be paid", continue: "Go on without", replace: "Wait for a replacement" };
 	$("choices").replaceChildren(...choices.map((choice) => {
 		const button = document.createElement("button");
 		button.textContent = words[choice];
-		button.addEventListener("click", () => session.answer(choice));
+		button.addEventListener("click", () => session.answer(choice).catch((err) => console.warn(err)));
 		return button;
 	}));
 	show("ask");
 });
 session.on("message", ({ from, data }) => {
-	numbers.set(from, data.number);
+	if (data.number !== undefined) numbers.set(from, data.number);
 	if (data.ask) tell(false); // the partner's page is new
 	settle();
 });
@@ -74,11 +82,10 @@ async function start() {
 	show("welcome");
 	$("start").addEventListener("click", async () => {
 		$("start").disabled = true;
-		await session.join();
+		await session.join().catch((err) => end({ outcome: "failed", why: err.message }));
 	});
 }
 
-let playing;
 function play() {
 	return (playing ??= game().catch((err) => {
 		playing = undefined;
@@ -127,7 +134,7 @@ async function settle() {
 	const own = numbers.get(session.participant);
 	for (const element of $("form").elements) element.disabled = own !== undefined;
 	if (own !== undefined) $("status").textContent = `You have chosen ${own}. Waiting for your partner…`;
-	const members = [session.participant, ...session.partners];
+	const members = [...new Set([session.participant, ...session.partners, ...numbers.keys()])];
 	if (!python || members.some((m) => numbers.get(m) === undefined)) return;
 	const closest = python.globals.get("closest");
 	const given = python.toPy(Object.fromEntries(members.map((m) => [m, numbers.get(m)])));
