@@ -55,7 +55,7 @@ export class InitgraceProgress extends HTMLElement {
 	show(progress: Partial<LoadProgress> & { phase: InitgraceProgress["phase"] }): void;
 	/**
 	 * Does something that may fail, again whenever the participant presses the
-	 * button, until it succeeds. An AbortError ends it.
+	 * button, until it succeeds. An AbortError and the end of the session end it.
 	 */
 	attempt<T>(task: () => T | Promise<T>): Promise<T>;
 }

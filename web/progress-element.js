@@ -31,6 +31,7 @@ export const strings = {
 	partner_gone: "Your partner has left",
 };
 
+const ENDED = ["closed", "replaced", "expired", "disconnected"]; // codes of a session's end
 const BUSY = ["announced", "downloading", "starting", "packages", "init"];
 
 const css = `
@@ -201,7 +202,9 @@ export class InitgraceProgress extends HTMLElement {
 				return await task();
 			} catch (err) {
 				if (err?.name === "AbortError") throw err;
-				this.show({ phase: "failed", code: err?.code, message: String(err?.message ?? err) });
+				const final = ENDED.includes(err?.code); // another try would end the same
+				this.show({ phase: "failed", code: err?.code, message: String(err?.message ?? err), final });
+				if (final) throw err;
 				await new Promise((resolve) => this.addEventListener("retry", resolve, { once: true }));
 			}
 		}
