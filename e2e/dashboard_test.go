@@ -333,7 +333,7 @@ func TestDashboardPictures(t *testing.T) {
 	seen := 0
 	for deadline := time.Now().Add(4 * time.Minute); time.Now().Before(deadline); time.Sleep(500 * time.Millisecond) {
 		kinds := await[int](p.page, `new Set([...dashboard.view.lanes.values()].map((l) => l.presence)).size`)
-		if now := await[float64](p.page, `dashboard.view.now() - Math.min(...[...dashboard.view.lanes.values()].map((l) => l.sections[0]?.[0] ?? Infinity))`); kinds == 5 && now > 75_000 {
+		if now := await[float64](p.page, `dashboard.view.now() - Math.min(...[...dashboard.view.lanes.values()].map((l) => l.sections[0]?.[0] ?? Infinity))`); kinds == 5 && now > 60_000 {
 			if seen++; seen > 1 {
 				break
 			}
