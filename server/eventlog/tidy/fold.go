@@ -154,6 +154,10 @@ func (f *Fold) apply(p *person, r *eventlog.Record) {
 	case eventlog.StateSaved:
 		row.Saves += r.Count.Or(1)
 		row.Scene = r.Scene
+	case eventlog.Assigned:
+		row.Condition, row.SceneOrder = r.Detail, r.Scene
+	case eventlog.Outcome:
+		row.StudyOutcome = r.Reason
 	}
 }
 

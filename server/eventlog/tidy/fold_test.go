@@ -462,3 +462,23 @@ func (g *generator) step(p *player) {
 		p.group = ""
 	}
 }
+
+// What a study file decides about a participant is in the participant's row,
+// whatever is saved or decided after it.
+func TestStudyColumns(t *testing.T) {
+	of := func(kind eventlog.Kind, r eventlog.Record) eventlog.Record {
+		r.Kind, r.Run, r.Participant, r.Experiment = kind, "r", "p", "x"
+		return r
+	}
+	people, _ := fold(t, []eventlog.Record{
+		of(eventlog.Connected, eventlog.Record{Reason: "connected"}),
+		of(eventlog.Assigned, eventlog.Record{Detail: "slow", Scene: "intro game"}),
+		of(eventlog.StateSaved, eventlog.Record{Scene: "game"}),
+		of(eventlog.Outcome, eventlog.Record{Reason: "partner_gone", Partner: "q"}),
+		of(eventlog.Gone, eventlog.Record{Reason: "leave_timeout"}),
+	})
+	p := people["p/x"]
+	if p.Condition != "slow" || p.SceneOrder != "intro game" || p.StudyOutcome != "partner_gone" || p.Scene != "game" || p.OutcomeReason != "leave_timeout" {
+		t.Errorf("row %+v", p)
+	}
+}

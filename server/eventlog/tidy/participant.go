@@ -26,6 +26,8 @@ type Participant struct {
 	Sent, Received, Dropped int64
 	Refused, Saves          int64
 	Scene                   string
+	Condition, SceneOrder   string
+	StudyOutcome            string
 	Outcome, OutcomeReason  string
 }
 
@@ -104,6 +106,12 @@ var Participants = eventlog.Table[Participant]{
 			Field: func(p *Participant) any { return &p.Saves }},
 		{Name: "last_scene", Type: eventlog.Text, Free: true, Meaning: "scene saved last",
 			Field: func(p *Participant) any { return &p.Scene }},
+		{Name: "condition", Type: eventlog.Text, Meaning: "experimental condition that was drawn",
+			Field: func(p *Participant) any { return &p.Condition }},
+		{Name: "scene_order", Type: eventlog.Text, Meaning: "scenes in the order that was drawn, separated by blanks",
+			Field: func(p *Participant) any { return &p.SceneOrder }},
+		{Name: "study_outcome", Type: eventlog.Text, Meaning: "how the study ended: completed, partner_gone or wait_timeout",
+			Field: func(p *Participant) any { return &p.StudyOutcome }},
 		{Name: "outcome", Type: eventlog.Text, Meaning: "gone, or the presence in which the log leaves the participant",
 			Field: func(p *Participant) any { return &p.Outcome }},
 		{Name: "outcome_reason", Type: eventlog.Text, Meaning: "why",
