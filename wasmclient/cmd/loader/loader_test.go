@@ -130,7 +130,7 @@ func TestSession(t *testing.T) {
 	o = outcome{}
 	p.scene(&o, "send", []int{1, 2})
 	wantValue(t, "send", o, `{"ok":true,"seq":9}`)
-	if x := j.find("send"); len(x) != 1 || x[0].payload != `{"data":[1,2]}` {
+	if x := j.find("send"); len(x) != 1 || x[0].payload != `{"data":[1,2],"id":1}` {
 		t.Errorf("the server saw %v", x)
 	}
 	o = outcome{}
