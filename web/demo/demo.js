@@ -132,6 +132,7 @@ async function findPartner(session, progress) {
 		const { words, detail } = waitRoom(told.waiting, performance.now() - told.at);
 		$("#present").textContent = words;
 		$("#expected").textContent = detail;
+		$("#expected").hidden = !detail;
 	};
 	session.on("waiting", (waiting) => {
 		told = { waiting, at: performance.now() };
