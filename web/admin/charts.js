@@ -35,7 +35,7 @@ export class Charts {
 			cursor: { drag: { x: false, y: false } },
 			scales: { x: { time: false, range: (u, min, max) => [min - 0.6, max + 0.6] }, y: { range: (u, min, max) => [0, Math.max(max * 1.08, 4)] } },
 			axes: [
-				axis(colours, { values: labels, splits: (u) => u.data[0], grid: { show: false }, rotate: -90, size: 40 }),
+				axis(colours, { values: labels, splits: (u) => u.data[0], grid: { show: false }, rotate: -90, size: 44 }),
 				axis(colours, { size: 36, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000] }),
 			],
 			series: [
@@ -49,7 +49,7 @@ export class Charts {
 			...size(latency),
 			cursor: { drag: { x: false, y: false } },
 			scales: { y: { range: (u, min, max) => [0, Math.max(max * 1.1, 5)] } },
-			axes: [axis(colours), axis(colours, { size: 40 })],
+			axes: [axis(colours), axis(colours, { size: 44, values: (u, ticks) => ticks.map((ms) => (ms >= 1000 ? `${ms / 1000}k` : `${ms}`)) })],
 			series: [
 				{ value: "{HH}:{mm}:{ss}" },
 				line("browsers", colours.active), line("95 %", colours.active, [4, 3]),
@@ -61,7 +61,7 @@ export class Charts {
 
 	#label(i) {
 		const bounds = this.#last?.totals?.bounds ?? [];
-		return i < bounds.length ? `${bounds[i]}`.replace(/^0/, "") : "more";
+		return i < bounds.length ? `${bounds[i]}`.replace(/^0/, "") : `${bounds.at(-1)}+`;
 	}
 
 	#fit() {

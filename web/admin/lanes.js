@@ -110,16 +110,16 @@ export class Lanes {
 		this.show(this.rows);
 	}
 
-	/** Cuts a text to a width. */
-	#elide(text, width) {
-		const key = `${width} ${this.#c.font} ${text}`;
+	/** Cuts a text to a width; of a name the end is kept, in which names differ. */
+	#elide(text, width, name = true) {
+		const key = `${width} ${this.#c.font} ${name} ${text}`;
 		let cut = this.#elided.get(key);
 		if (cut === undefined) {
 			if (this.#elided.size > 5000) this.#elided.clear();
 			cut = text;
-			while (cut.length > 1 && this.#c.measureText(cut + "…").width > width) cut = cut.slice(0, -1);
-			if (cut !== text && this.#c.measureText(text).width <= width) cut = text;
-			if (cut !== text) cut += "…";
+			for (let n = text.length - 1; n > 0 && this.#c.measureText(cut).width > width; n--) {
+				cut = name ? "…" + text.slice(-n) : text.slice(0, n) + "…";
+			}
 			this.#elided.set(key, cut);
 		}
 		return cut;
@@ -127,7 +127,7 @@ export class Lanes {
 
 	#draw() {
 		const c = this.#c, { width, height, scale } = this.#size, { colours } = this.#paint;
-		const left = this.#narrow ? 104 : 216, right = this.#narrow ? 92 : 168;
+		const left = this.#narrow ? 104 : 216, right = this.#narrow ? 106 : 168;
 		const room = Math.max(width - left - right, 40);
 		const now = this.#view.now();
 		// The right end of the timeline is the time to come, for what runs out then.
@@ -220,7 +220,7 @@ export class Lanes {
 		c.fillRect(left + room + 8, y + tall / 2 - 6, 12, 12);
 		c.font = this.#narrow ? small : "12px system-ui, sans-serif";
 		c.fillStyle = lane.presence === "gone" ? colours.soft : colours.ink;
-		c.fillText(this.#elide(status(lane, now, this.#narrow), right - 32), left + room + 26, y + tall / 2);
+		c.fillText(this.#elide(status(lane, now, this.#narrow), right - 32, false), left + room + 26, y + tall / 2);
 	}
 
 	#sections(lane, y, left, now, x) {
