@@ -117,8 +117,15 @@ export class Lanes {
 		if (cut === undefined) {
 			if (this.#elided.size > 5000) this.#elided.clear();
 			cut = text;
-			for (let n = text.length - 1; n > 0 && this.#c.measureText(cut).width > width; n--) {
-				cut = name ? "…" + text.slice(-n) : text.slice(0, n) + "…";
+			if (this.#c.measureText(text).width > width) {
+				const part = (n) => (name ? "…" + text.slice(-n) : text.slice(0, n) + "…");
+				let fits = 1, not = text.length;
+				while (not - fits > 1) {
+					const n = (fits + not) >> 1;
+					if (this.#c.measureText(part(n)).width > width) not = n;
+					else fits = n;
+				}
+				cut = part(fits);
 			}
 			this.#elided.set(key, cut);
 		}

@@ -83,6 +83,10 @@ export function choose(view, { search, order, hidden }) {
 	const chosen = [];
 	for (const lane of view.lanes.values()) {
 		if (hidden.has(lane.presence)) continue;
+		if (words.length === 0) {
+			chosen.push(lane);
+			continue;
+		}
 		const text = `${lane.participant} ${lane.group ?? ""} ${lane.experiment ?? ""} ${lane.phase ?? ""}`.toLowerCase();
 		if (words.every((word) => text.includes(word))) chosen.push(lane);
 	}
