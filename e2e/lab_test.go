@@ -138,6 +138,9 @@ func (l *Lab) open(page, participant, query string) *Page {
 		l.t.Cleanup(func() { p.net.Close() })
 		origin = "http://" + p.net.Addr()
 	}
+	if host := os.Getenv("INITGRACE_HOST"); host != "" && page == study { // else the loader's default
+		query += "&host=" + host
+	}
 	p.goTo(origin + "/" + page + "?participant=" + url.QueryEscape(participant) + "&" + query)
 	return p
 }
@@ -306,7 +309,10 @@ func site() fs.FS {
 	if err != nil {
 		panic(err) // the path is valid
 	}
-	return &overlay{layers: []fs.FS{pages, os.DirFS("../node_modules/socket.io-client/dist")}}
+	return &overlay{layers: []fs.FS{
+		pages, os.DirFS("../node_modules/socket.io-client/dist"),
+		os.DirFS("../web/examples/jspsych"), os.DirFS("../node_modules/jspsych/dist"), os.DirFS("../node_modules/jspsych"),
+	}}
 }
 
 // pyodide is the real one, as npm has it.

@@ -31,6 +31,7 @@ var decoders = map[string]func(json.RawMessage) (action, *protocol.Error){
 	protocol.EventFinish:       decodeFinish,
 	protocol.EventPing:         decodePing,
 	protocol.EventPageHide:     decodePageHide,
+	protocol.EventPageAlive:    decodePageAlive,
 }
 
 // decode validates an event before it reaches the loop.
@@ -97,6 +98,12 @@ func (p *peer) evidence(event string) grace.Evidence {
 		return grace.Browser
 	}
 	return grace.Page
+}
+
+// decodePageAlive takes what a worker says of its page, which is a sign of life
+// and nothing else.
+func decodePageAlive(json.RawMessage) (action, *protocol.Error) {
+	return func(*loop, time.Time, *peer) (any, *protocol.Error) { return map[string]bool{"ok": true}, nil }, nil
 }
 
 // into decodes a payload; absent and null mean an empty object, since a plain

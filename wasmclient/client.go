@@ -57,6 +57,7 @@ type Client struct {
 	lastSeq  uint64        // of the messages received
 	unsaid   int           // bytes of those that the server has not been told of
 	lastSent uint64        // id of the messages sent
+	pageSaid time.Time     // when the server last heard of the page on live
 	comeBack time.Time     // not to connect before
 	hidden   chan struct{} // closed by Show; nil: the page is not hidden
 	calls    []*call
@@ -141,6 +142,12 @@ func (c *Client) Err() error {
 // Retry skips the pause before the next attempt to connect, if one is under
 // way: the browser has said that the network is back.
 func (c *Client) Retry() {
+	c.mu.Lock()
+	connected := c.live != nil
+	c.mu.Unlock()
+	if connected { // the next loss is another matter
+		return
+	}
 	select {
 	case c.hurry <- struct{}{}:
 	default:

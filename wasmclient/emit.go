@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"strconv"
+	"time"
 
 	"initgrace/grace/protocol"
 	"initgrace/grace/protocol/codec"
@@ -165,6 +166,7 @@ func (c *Client) send(k *call) (keep bool, err error) {
 	}
 	switch err := c.live.send(k.frame); err {
 	case nil:
+		c.pageSaid = time.Now()
 		return k.ack, nil
 	case errQueueFull:
 		return false, err

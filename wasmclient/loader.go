@@ -72,6 +72,16 @@ type Load struct {
 
 	c       *Client
 	patient time.Duration
+	// measured by somebody else, if that is set
+	blocked, longest time.Duration
+	measured         bool
+}
+
+// Measured says how long the page was blocked, in all and in one piece, where
+// this code does not run on the page's main thread and cannot know. It is called
+// by Run.
+func (l *Load) Measured(blocked, longest time.Duration) {
+	l.blocked, l.longest, l.measured = blocked, longest, true
 }
 
 type flight struct {
@@ -131,9 +141,12 @@ func (l *Loader) load(ctx context.Context, o LoadOptions) (LoadResult, error) {
 
 	meter := measureBlocks()
 	began = time.Now()
-	err = guard(ctx, &Load{ID: r.ID, Protected: r.Protected, c: l.c, patient: o.AckTimeout}, o.Run)
+	load := &Load{ID: r.ID, Protected: r.Protected, c: l.c, patient: o.AckTimeout}
+	err = guard(ctx, load, o.Run)
 	r.Took = time.Since(began)
-	r.Blocked, r.Longest = meter.stop()
+	if r.Blocked, r.Longest = meter.stop(); load.measured {
+		r.Blocked, r.Longest = load.blocked, load.longest
+	}
 	l.complete(r, o, err)
 	return r, err
 }

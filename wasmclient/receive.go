@@ -194,7 +194,7 @@ func (c *Client) session(cn *conn, payload []byte) {
 		c.events.put(EventRestored, payload)
 	}
 	if first {
-		c.live = cn
+		c.live, c.pageSaid = cn, time.Now() // a new connection is the page's
 		c.flush(cn)
 	}
 	c.mu.Unlock()

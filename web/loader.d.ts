@@ -75,6 +75,15 @@ export interface ConnectOptions {
 	 */
 	keep?: boolean;
 
+	/**
+	 * Where the loader's Go code and its socket live. "worker": in a worker,
+	 * which costs the page no time and whose timers and socket go on while the
+	 * page is frozen. "page": on the page's main thread. "auto": a worker, or the
+	 * page where there can be none, because the page's policy forbids it or the
+	 * loader comes from another origin. Default "page".
+	 */
+	host?: "worker" | "page" | "auto";
+
 	/** Address of loader.wasm. Default: beside this script. */
 	wasmURL?: string | URL;
 	/** Address of Go's wasm_exec.js. Default: beside this script. */
@@ -91,6 +100,8 @@ export interface Session {
 	readonly participant: string;
 	/** The right to this session. Another one after each reconnect. */
 	readonly token: string;
+	/** Where the loader's Go code runs, see {@link ConnectOptions.host}. */
+	readonly host: "worker" | "page";
 	/** The server knew the participant already, when this connection began. */
 	readonly restored: boolean;
 	/** The participant's seat had been given up before this connection. */
@@ -578,6 +589,7 @@ export type Code =
 	| "protocol" // the server said what it must not
 	| "panic" // a fault in the loader; the session has ended
 	| "crashed" // the loader's program has ended; connect starts another
+	| "worker_unavailable" // host: "worker" was asked for, and there can be none
 	| "wasm_unavailable" // loader.wasm or wasm_exec.js could not be had
 	| "version_mismatch" // loader.js and loader.wasm are not of one version
 	| "load_failed" // Pyodide could not be started; cause is the browser's error

@@ -7,130 +7,17 @@
 //	const pyodide = await session.loadPyodide();
 
 import { fault, report, text } from "./errors.js";
+import { startHost } from "./hosts.js";
 import { nextTask } from "./task.js";
 
 export const version = "0.1.0";
 
 const defaults = {
+	host: "page",
 	timeoutMs: 30_000, // of connect
 	callTimeoutMs: 30_000, // of one call
 	sendTimeoutMs: 120_000, // of a message: longer than a seat is usually held
 };
-
-// The Go program -----------------------------------------------------------------
-
-const programs = new Map(); // wasm address → Promise of a running program
-
-// program starts loader.wasm, once for a page; after a failure it may be tried
-// again.
-function program(wasmURL, execURL) {
-	if (!programs.has(wasmURL)) {
-		const started = start(wasmURL, execURL);
-		programs.set(wasmURL, started);
-		started.catch(() => programs.delete(wasmURL));
-	}
-	return programs.get(wasmURL);
-}
-
-async function start(wasmURL, execURL) {
-	const Go = await goSupport(execURL);
-	const go = new Go();
-	const instance = await instantiate(wasmURL, go.importObject);
-	const running = { factory: null, sockets: new Set(), links: new Set() };
-	let dead = false;
-	const die = (cause) => {
-		if (dead) return;
-		dead = true;
-		programs.delete(wasmURL);
-		const err = fault("crashed", "the loader's program has ended: " + text(cause), cause);
-		// Nobody answers on them any more, and the server must know.
-		for (const ws of running.sockets) ws.close(4001, "the loader has crashed");
-		for (const link of [...running.links]) link.crash(err);
-	};
-	const resume = go._resume;
-	go._resume = function (...args) {
-		try {
-			return resume.apply(this, args);
-		} catch (err) { // a trap; an orderly exit resolves run
-			die(err);
-			throw err;
-		}
-	};
-	const ended = withGoGlobals(() => go.run(instance)); // runs until Go waits for the first time
-	running.factory = globalThis.__initgrace;
-	delete globalThis.__initgrace;
-	ended.then(() => die("exit"), die);
-	if (!running.factory) throw fault("wasm_unavailable", wasmURL + " is not the loader");
-	if (running.factory.version !== version) {
-		throw fault("version_mismatch", `loader.js is version ${version}, ${wasmURL} is version ` +
-			`${running.factory.version}: reload the page, or serve both from one build`);
-	}
-	running.factory.track(() => trackNextSocket(running.sockets));
-	return running;
-}
-
-const goGlobals = {}; // what wasm_exec.js put on globalThis
-let execAttempts = 0;
-
-// goSupport imports Go's wasm_exec.js and takes away the globals that it makes.
-// Process and path, which it fakes for a browser, would have other libraries
-// believe that they run in Node: Go gets them only while it starts.
-async function goSupport(execURL) {
-	if (!goGlobals.Go) {
-		const { Go, process, path } = globalThis;
-		try {
-			// A failed import is remembered by its address.
-			await import(execAttempts++ ? `${execURL}?retry=${execAttempts}` : execURL);
-		} catch (err) {
-			throw fault("wasm_unavailable", `${execURL}: ${text(err)}`, err);
-		}
-		for (const [name, before] of Object.entries({ Go, process, path })) {
-			if (globalThis[name] === before && name !== "Go") continue; // the page's own
-			goGlobals[name] = globalThis[name];
-			if (before === undefined) delete globalThis[name];
-			else globalThis[name] = before;
-		}
-	}
-	return goGlobals.Go;
-}
-
-function withGoGlobals(f) {
-	const names = ["process", "path"].filter((name) => goGlobals[name] && globalThis[name] === undefined);
-	for (const name of names) globalThis[name] = goGlobals[name];
-	try {
-		return f();
-	} finally {
-		for (const name of names) delete globalThis[name];
-	}
-}
-
-async function instantiate(url, imports) {
-	try {
-		const response = await fetch(url);
-		if (!response.ok) throw new Error(`HTTP ${response.status}`);
-		// Streaming insists on the MIME type, which not every server knows.
-		const typed = response.headers.get("content-type")?.split(";")[0].trim() === "application/wasm";
-		const source = typed && WebAssembly.instantiateStreaming
-			? WebAssembly.instantiateStreaming(response, imports)
-			: response.arrayBuffer().then((bytes) => WebAssembly.instantiate(bytes, imports));
-		return (await source).instance;
-	} catch (err) {
-		throw fault("wasm_unavailable", `${url}: ${text(err)}`, err);
-	}
-}
-
-// trackNextSocket gets hold of the WebSocket that Go is about to open, by
-// standing in for the constructor until it is called, in the same task.
-function trackNextSocket(sockets) {
-	const Native = globalThis.WebSocket;
-	globalThis.WebSocket = function (...args) {
-		globalThis.WebSocket = Native;
-		const ws = new Native(...args);
-		sockets.add(ws);
-		ws.addEventListener("close", () => sockets.delete(ws));
-		return ws;
-	};
-}
 
 // Connecting -----------------------------------------------------------------------
 
@@ -161,16 +48,18 @@ function tokenStore(url, participant) {
 
 export async function connect(options = {}) {
 	const o = { ...defaults, ...options };
+	o.host ??= defaults.host;
 	if (typeof o.participant !== "string" || !o.participant) {
 		throw fault("unauthorized", "connect: participant is missing");
 	}
 	const base = import.meta.url;
 	const url = new URL(o.url ?? "/", globalThis.location?.href ?? base).href;
 	o.signal?.throwIfAborted();
-	const running = await program(
-		new URL(o.wasmURL ?? "loader.wasm", base).href,
-		new URL(o.wasmExecURL ?? "wasm_exec.js", base).href,
-	);
+	if (!["worker", "page", "auto"].includes(o.host)) throw fault("invalid_payload", "connect: host is worker, page or auto");
+	const host = await startHost(o.host, {
+		wasmURL: new URL(o.wasmURL ?? "loader.wasm", base).href,
+		execURL: new URL(o.wasmExecURL ?? "wasm_exec.js", base).href,
+	}, version, url);
 	const kept = tokenStore(url, o.participant);
 	const settings = {
 		url, participant: o.participant, experiment: o.experiment, group: o.group,
@@ -179,26 +68,27 @@ export async function connect(options = {}) {
 		backoffMinMs: o.backoffMinMs, backoffMaxMs: o.backoffMaxMs, queueSize: o.queueSize, keep: o.keep,
 	};
 	try {
-		return await dial(running, settings, o, kept);
+		return await dial(host, settings, o, kept).catch((err) => {
+			// The kept token is of a server that has forgotten us.
+			if (err?.code !== "bad_token" || o.token !== undefined || settings.token === undefined) throw err;
+			kept.clear();
+			return dial(host, { ...settings, token: undefined }, o, kept);
+		});
 	} catch (err) {
-		// The kept token is of a server that has forgotten us.
-		if (err.code !== "bad_token" || o.token !== undefined || settings.token === undefined) throw err;
-		kept.clear();
-		return dial(running, { ...settings, token: undefined }, o, kept);
+		host.stop();
+		throw err;
 	}
 }
 
-async function dial(running, settings, o, kept) {
+async function dial(host, settings, o, kept) {
 	o.signal?.throwIfAborted();
-	const link = new Link({ ...o, url: settings.url }, kept);
-	const { session, cancel } = running.factory.dial(JSON.stringify(settings), link.receive);
+	const link = new Link({ ...o, url: settings.url }, host, kept);
+	const { session, cancel } = host.dial(settings, link);
 	o.signal?.addEventListener("abort", cancel);
-	running.links.add(link);
 	try {
-		link.open(await Promise.race([session, link.gone]), () => running.links.delete(link));
+		link.open(await Promise.race([session, link.gone]));
 		return new Session(link);
 	} catch (err) {
-		running.links.delete(link);
 		throw o.signal?.aborted ? o.signal.reason : err;
 	} finally {
 		o.signal?.removeEventListener("abort", cancel);
@@ -208,7 +98,8 @@ async function dial(running, settings, o, kept) {
 // A Link is the way between a Session and the Go program: calls one way, events
 // the other, and the end of both.
 class Link {
-	constructor(o, kept) {
+	constructor(o, host, kept) {
+		this.host = host;
 		this.callTimeoutMs = o.callTimeoutMs;
 		this.sendTimeoutMs = o.sendTimeoutMs;
 		this.url = o.url;
@@ -227,13 +118,11 @@ class Link {
 		pagehide: (e) => this.handle.hide(e.persisted),
 		pageshow: (e) => e.persisted && this.handle.show(), // from the back/forward cache
 		online: () => this.handle.retry(),
+		visibilitychange: () => globalThis.document?.visibilityState === "visible" && this.handle.retry(),
 	};
 
-	open(handle, forget) {
-		this.pulse = new Pulse(this.url);
-		if (this.session) this.pulse.say(this.session);
+	open(handle) {
 		this.handle = handle;
-		this.forget = forget;
 		void this.state; // there is always a last one
 		for (const [event, fn] of Object.entries(this.onPage)) globalThis.addEventListener?.(event, fn);
 		setTimeout(() => { this.flowing = true; this.deliver(); });
@@ -247,7 +136,7 @@ class Link {
 		if (event === "session") {
 			this.kept.set(data.token);
 			this.session = { participant: data.participant, token: data.token };
-			this.pulse?.say(this.session);
+			this.host.say(this.session);
 		}
 		if (event === "close" && this.handle) void this.state; // it stays readable
 		this.emitLocal(event, data);
@@ -281,7 +170,7 @@ class Link {
 
 	// state is what Go knows, asked once after each event.
 	get state() {
-		if (!this.ended) this.last = this.fresh ??= JSON.parse(this.handle.state());
+		if (!this.ended) this.last = this.fresh ??= this.handle.state();
 		return this.last;
 	}
 
@@ -295,8 +184,7 @@ class Link {
 		this.ended = err;
 		for (const [event, fn] of Object.entries(this.onPage)) globalThis.removeEventListener?.(event, fn);
 		this.lose(err);
-		this.pulse?.stop();
-		this.forget?.();
+		if (this.handle) this.host.stop(); // before that, connect may try again
 	}
 
 	// crash is the end when Go can not tell it any more.
@@ -308,58 +196,20 @@ class Link {
 	// lease runs a function of the page's under a lease.
 	async lease({ id, phase, expectedMs, unprotected = true, ackTimeoutMs }, run) {
 		let result;
-		await this.pulse.ready;
+		await this.host.ready;
 		const options = { id, phase, expectedMs, ackTimeoutMs, requireLease: !unprotected };
 		const load = await this.call("load", JSON.stringify(options), async (progress) => {
 			await nextTask(); // Go's stack is not to be blocked with the page
-			this.pulse.say({ loading: true });
+			this.host.say({ loading: true });
 			try {
 				result = await run(progress);
 			} finally {
-				this.pulse.say({ loading: false });
+				this.host.say({ loading: false });
 			}
 		});
 		this.lastLoad = JSON.parse(load);
 		this.emitLocal("load", this.lastLoad);
 		return result;
-	}
-}
-
-// A Pulse is a worker that tells the server of the participant while the page's
-// main thread is frozen (beat.js). Where there can be none, pongs have to do.
-class Pulse {
-	ready = undefined;
-
-	constructor(url) {
-		try {
-			this.worker = new Worker(new URL("beat.js", import.meta.url));
-		} catch { // another origin's, or forbidden by the page's policy
-			return;
-		}
-		this.say({ url: new URL("initgrace/beat", url).href });
-		// A worker starts only while the main thread is free.
-		this.ready = new Promise((resolve) => {
-			const late = setTimeout(resolve, 1000);
-			this.worker.onmessage = () => {
-				clearTimeout(late);
-				resolve();
-				this.say({}); // this thread runs
-			};
-			this.worker.onerror = (e) => {
-				e.preventDefault();
-				clearTimeout(late);
-				resolve();
-			};
-		});
-	}
-
-	say(what) {
-		this.worker?.postMessage(what);
-	}
-
-	stop() {
-		this.worker?.terminate();
-		this.worker = undefined;
 	}
 }
 
@@ -384,6 +234,7 @@ class Session {
 	get participant() { return this.#link.state.participant; }
 	get token() { return this.#link.state.token; }
 	get restored() { return this.#link.state.restored; }
+	get host() { return this.#link.host.name; }
 	get expired() { return this.#link.state.expired ?? false; }
 	get group() { return this.#link.state.group; }
 	get partners() { return this.#link.state.partners ?? []; }

@@ -22,6 +22,7 @@ const (
 	EventFinish       = "finish"
 	EventPing         = "ping"
 	EventPageHide     = "pagehide"
+	EventPageAlive    = "page_alive"
 )
 
 // Events that the server emits.

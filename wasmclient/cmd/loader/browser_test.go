@@ -3,6 +3,8 @@
 package main
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -14,16 +16,20 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/chromedp/chromedp"
 
+	"initgrace/grace/protocol"
 	"initgrace/wasmclient/internal/siotest"
 )
 
-// One browser and one build of loader.wasm for all tests.
+// One browser and one build of loader.wasm for all tests, and one host:
+// INITGRACE_HOST says whether Go runs in a worker (the default) or on the page.
 var (
+	host    = cmp.Or(os.Getenv("INITGRACE_HOST"), protocol.HostWorker)
 	browser context.Context
 	wasm    string // file
 )
@@ -42,7 +48,7 @@ func run(m *testing.M) int {
 	slim := filepath.Join(dir, "slim")
 	prepare := exec.Command("go", "run", "initgrace/web/internal/slim", "-out", slim)
 	build := exec.Command("go", "build", "-gcflags=all=-l", "-o", wasm, ".")
-	build.Env = append(os.Environ(), "GOOS=js", "GOARCH=wasm", "GOWORK="+filepath.Join(slim, "go.work"))
+	build.Env = append(os.Environ(), "GOOS=js", "GOARCH=wasm", "GOEXPERIMENT=nogreenteagc", "GOWORK="+filepath.Join(slim, "go.work"))
 	for _, c := range []*exec.Cmd{prepare, build} {
 		if out, err := c.CombinedOutput(); err != nil {
 			fmt.Fprintf(os.Stderr, "building the loader: %v\n%s", err, out)
@@ -72,7 +78,8 @@ func run(m *testing.M) int {
 // installed, and a Socket.IO server that follows a script.
 type site struct {
 	*siotest.Server
-	url string
+	url   string
+	hides atomic.Int32 // beacons of pages that are being left
 	// override, if it returns true, has answered the request.
 	mu       sync.Mutex
 	override func(w http.ResponseWriter, r *http.Request) bool
@@ -81,10 +88,9 @@ type site struct {
 const root = "../../.."
 
 var files = map[string]string{
-	"/initgrace/wasm_exec.js": root + "/wasm_exec.js",
-	"/":                       "testdata/page.html",
-	"/elsewhere":              "testdata/page.html",
-	"/testdata/scenes.js":     "testdata/scenes.js",
+	"/":                   "testdata/page.html",
+	"/elsewhere":          "testdata/page.html",
+	"/testdata/scenes.js": "testdata/scenes.js",
 }
 
 func newSite(t *testing.T, script func(*siotest.Conn)) *site {
@@ -104,6 +110,20 @@ func (s *site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case override != nil && override(w, r):
 	case r.URL.Path == "/socket.io/":
 		s.Server.ServeHTTP(w, r)
+	case r.URL.Path == "/initgrace/wasm_exec.js":
+		w.Header().Set("Content-Type", "text/javascript")
+		for _, name := range []string{root + "/wasm_exec.js", "testdata/faults.js"} {
+			b, err := os.ReadFile(name)
+			if err != nil {
+				panic(err) // the test fails
+			}
+			_, _ = w.Write(b)
+		}
+	case r.URL.Path == "/initgrace/beat":
+		w.WriteHeader(http.StatusNoContent)
+	case r.URL.Path == "/initgrace/pagehide":
+		s.hides.Add(1)
+		w.WriteHeader(http.StatusNoContent)
 	case r.URL.Path == "/initgrace/loader.wasm":
 		http.ServeFile(w, r, wasm)
 	case strings.HasPrefix(r.URL.Path, "/pyodide/"):
@@ -113,6 +133,13 @@ func (s *site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.ServeFile(w, r, root+"/node_modules"+r.URL.Path)
 	case file == "" && strings.HasPrefix(r.URL.Path, "/initgrace/"):
 		http.ServeFile(w, r, root+"/web"+strings.TrimPrefix(r.URL.Path, "/initgrace"))
+	case file == "testdata/page.html":
+		b, err := os.ReadFile(file)
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+			return
+		}
+		_, _ = w.Write(bytes.ReplaceAll(b, []byte("{{host}}"), []byte(host)))
 	case file != "":
 		http.ServeFile(w, r, file)
 	default:
@@ -201,6 +228,7 @@ type outcome struct {
 type properties struct {
 	Participant, Token, Group, Presence string
 	Restored, Expired, Connected        bool
+	Host                                string
 	Partners                            []string
 	Version                             int
 	State                               struct {

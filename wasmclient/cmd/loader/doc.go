@@ -8,11 +8,13 @@
 //
 // and a handle
 //
-//	state()                     → JSON
+//	session(), status()         → JSON
+//	alive()                     the page has answered its worker
 //	emit(event, json, ms)       → Promise of the ack's JSON or undefined
 //	post(event, json)           → Promise, without an ack
 //	save(json)                  → Promise of the version
-//	load(options, run)          → Promise of the result's JSON
+//	load(options, run)          → Promise of the result's JSON; what run resolves
+//	                            with, or throws, may say {blockedMs, longestBlockMs}
 //	retry(), hide(persisted), show(), close()
 //
 // Between the two travel JSON text, functions and promises, nothing else.

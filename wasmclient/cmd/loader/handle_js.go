@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"initgrace/grace/protocol"
@@ -30,7 +31,9 @@ func newHandle(c *wasmclient.Client) map[string]any {
 		fn := jsx.Sync(ignore, f)
 		funcs, object[name] = append(funcs, fn), fn
 	}
-	sync("state", h.state)
+	sync("session", h.session)
+	sync("status", h.status)
+	sync("alive", func([]jsx.Value) (any, error) { c.PageAlive(); return nil, nil })
 	async("emit", h.emit)
 	async("post", h.post)
 	async("send", h.send)
@@ -49,13 +52,16 @@ func newHandle(c *wasmclient.Client) map[string]any {
 	return object
 }
 
-// state is what loader.js shows as a session's properties.
-func (h *handle) state([]jsx.Value) (any, error) {
+// session and status are what loader.js shows as a session's properties: what
+// the study keeps, which may be large, and what changes by the second.
+func (h *handle) session([]jsx.Value) (any, error) {
+	b, err := codec.Encode(h.c.State().Session)
+	return string(b), err
+}
+
+func (h *handle) status([]jsx.Value) (any, error) {
 	s := h.c.State()
 	var w codec.Writer
-	if err := w.Fields(s.Session); err != nil {
-		return nil, err
-	}
 	presence, err := codec.Encode(s.Presence)
 	if err != nil {
 		return nil, err
@@ -182,7 +188,14 @@ func (h *handle) load(args []jsx.Value) (any, error) {
 			if err != nil {
 				return err
 			}
-			_, err = jsx.Await(ctx, promise)
+			done, err := jsx.Await(ctx, promise)
+			if thrown, ok := errors.AsType[*jsx.Error](err); ok {
+				done = thrown.Value
+			}
+			if total, ok := jsx.Number(done, "blockedMs"); ok { // a worker has measured the page
+				longest, _ := jsx.Number(done, "longestBlockMs")
+				l.Measured(ms(total), ms(longest))
+			}
 			return err
 		},
 	})

@@ -46,7 +46,7 @@ func reject(err error) jsx.Value {
 
 // dialOptions are wasmclient.Options in JSON.
 type dialOptions struct {
-	URL, Participant, Experiment, Group, Token, PageID string
+	URL, Participant, Experiment, Group, Token, PageID, Host string
 
 	TimeoutMS, ConnectTimeoutMS, SilenceMS, LatencyMS, BackoffMinMS, BackoffMaxMS float64
 
@@ -68,6 +68,8 @@ func (o *dialOptions) field(name string) any {
 		return &o.Token
 	case "pageId":
 		return &o.PageID
+	case "host":
+		return &o.Host
 	case "timeoutMs":
 		return &o.TimeoutMS
 	case "connectTimeoutMs":
@@ -118,7 +120,7 @@ func connect(ctx context.Context, options string, listener jsx.Value) (*wasmclie
 		defer stop()
 	}
 	return wasmclient.Dial(ctx, o.URL, &wasmclient.Options{
-		Participant: o.Participant, Experiment: o.Experiment, Group: o.Group, Token: o.Token, PageID: o.PageID,
+		Participant: o.Participant, Experiment: o.Experiment, Group: o.Group, Token: o.Token, PageID: o.PageID, Host: o.Host,
 		ConnectTimeout: ms(o.ConnectTimeoutMS), Silence: ms(o.SilenceMS), Latency: ms(o.LatencyMS),
 		Backoff:   wasmclient.Backoff{Min: ms(o.BackoffMinMS), Max: ms(o.BackoffMaxMS)},
 		QueueSize: o.QueueSize, Keep: o.Keep,

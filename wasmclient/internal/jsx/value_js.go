@@ -78,3 +78,15 @@ func Hidden() bool {
 	d := Global().Get("document")
 	return d.Type() == js.TypeObject && String(d.Get("visibilityState")) == "hidden"
 }
+
+// Number is a property of an object, if it is a number.
+func Number(v Value, property string) (float64, bool) {
+	if v.Type() != js.TypeObject {
+		return 0, false
+	}
+	n := v.Get(property)
+	if n.Type() != js.TypeNumber {
+		return 0, false
+	}
+	return n.Float(), true
+}

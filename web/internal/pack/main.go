@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"initgrace/server/static/bundle"
+	"initgrace/web/internal/minify"
 )
 
 // pyodideFiles is the core of the npm package: what a page needs to run
@@ -59,6 +60,14 @@ func run(args []string, stdout io.Writer) error {
 			files[path.Join("initgrace", path.Dir(pattern), filepath.Base(name))] = name
 		}
 	}
+	small, err := os.MkdirTemp("", "initgrace-pack-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(small)
+	if err := minified(files, small); err != nil {
+		return err
+	}
 	for _, name := range pyodideFiles {
 		files[path.Join("pyodide", version, name)] = filepath.Join(*pyodide, name)
 	}
@@ -101,6 +110,24 @@ func packageVersion(dir string) (string, error) {
 		return "", fmt.Errorf("%s/package.json: %w", dir, err)
 	}
 	return p.Version, nil
+}
+
+// minified replaces the scripts of web/ by smaller ones, made in dir.
+func minified(files map[string]string, dir string) error {
+	for name, source := range files {
+		if path.Ext(name) != ".js" || !strings.HasPrefix(source, "web") {
+			continue
+		}
+		b, err := minify.File(source)
+		if err != nil {
+			return err
+		}
+		files[name] = filepath.Join(dir, strings.ReplaceAll(name, "/", "_"))
+		if err := os.WriteFile(files[name], b, 0o600); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // addTree adds the files under dir as prefix/…, without hidden ones.

@@ -1,6 +1,6 @@
 // Command size says what a page has to download before it can connect, and
-// fails when that is over the budget. Sizes are those of Brotli at its best
-// quality, 11, whatever the build's own.
+// fails when that is over the budget. Sizes are those of what is packed, with
+// Brotli at its best quality, 11, whatever the build's own.
 package main
 
 import (
@@ -11,8 +11,11 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strings"
 
 	"github.com/andybalholm/brotli"
+
+	"initgrace/web/internal/minify"
 )
 
 // Budgets in bytes, compressed.
@@ -58,7 +61,7 @@ func run(stdout io.Writer) error {
 }
 
 // local are the scripts that a script names: imports, and workers' addresses.
-var local = regexp.MustCompile(`(?:from |import |new URL\()"(?:\./)?([a-z-]+\.js)"`)
+var local = regexp.MustCompile(`(?m)(?:^import (?:.* from )?|new URL\()"([./a-z-]+\.js)"`)
 
 // scripts are a script, those that it needs, and Go's own.
 func scripts(first string) ([]string, error) {
@@ -69,7 +72,7 @@ func scripts(first string) ([]string, error) {
 			return nil, err
 		}
 		for _, m := range local.FindAllSubmatch(text, -1) {
-			if f := path.Join("web", string(m[1])); len(m[1]) > 0 && !slices.Contains(found, f) {
+			if f := path.Join(path.Dir(found[i]), string(m[1])); !slices.Contains(found, f) {
 				found = append(found, f)
 			}
 		}
@@ -78,7 +81,11 @@ func scripts(first string) ([]string, error) {
 }
 
 func compressed(file string) (int, error) {
-	b, err := os.ReadFile(filepath.FromSlash(file))
+	read := os.ReadFile
+	if strings.HasPrefix(file, "web/") {
+		read = minify.File
+	}
+	b, err := read(filepath.FromSlash(file))
 	if err != nil {
 		return 0, err
 	}

@@ -22,15 +22,15 @@ const heard = async (name) => {
 };
 
 export async function open(options) {
-	session = await connect({ participant: "p1", backoffMinMs: 20, backoffMaxMs: 20, ...options });
+	session = await connect({ participant: "p1", host: hostKind, backoffMinMs: 20, backoffMaxMs: 20, ...options });
 	record("session", "early", "load", "reconnecting", "restored", "presence", "close");
 	await sleep(0); // what came early has been delivered
 	return properties();
 }
 
 export function properties() {
-	const { participant, token, restored, expired, group, partners, policy, state, version, presence, connected, lastLoad } = session;
-	return { participant, token, restored, expired, group, partners, policy, state, version, presence, connected, lastLoad, events };
+	const { participant, token, restored, expired, group, partners, policy, state, version, presence, connected, lastLoad, host } = session;
+	return { participant, token, restored, expired, group, partners, policy, state, version, presence, connected, lastLoad, host, events };
 }
 
 export const until = (name) => heard(name).then(properties);
@@ -121,8 +121,15 @@ export async function pyodide({ packages, ...options }) {
 	return { ...result, took: performance.now() - began, files: [...phases].sort(), native: fetch.toString().includes("native") };
 }
 
-// The next thing that the loader parses throws, which panics in Go.
+// A worker is told what to do wrong by faults.js, which the test adds to it.
+const inWorker = (fault) => new BroadcastChannel("faults").postMessage(fault);
+
+// The next thing that Go hands over throws, which panics in Go.
 export function panic() {
+	if (hostKind === "worker") {
+		inWorker("panic");
+		return sleep(100).then(() => caught(session.emit("now"))).then(() => heard("close")).then(properties);
+	}
 	const parse = JSON.parse;
 	JSON.parse = () => {
 		JSON.parse = parse;
@@ -134,6 +141,15 @@ export function panic() {
 
 // Go's program is made to trap, as an out-of-memory would.
 export async function trapped() {
+	if (hostKind === "worker") {
+		await open({});
+		const pending = caught(session.emit("never acknowledged"));
+		await sleep(50);
+		inWorker("trap");
+		await sleep(100);
+		const result = { call: await caught(session.emit("x")), pending: await pending, ...(await heard("close").then(properties)) };
+		return { ...result, ...properties() };
+	}
 	await import("/initgrace/wasm_exec.js");
 	const resume = Go.prototype._resume;
 	let trap = false;
@@ -153,5 +169,5 @@ export async function trapped() {
 export async function abort(options) {
 	const controller = new AbortController();
 	setTimeout(() => controller.abort(new Error("the page's own reason")), 100);
-	return caught(connect({ participant: "p1", signal: controller.signal, ...options }));
+	return caught(connect({ participant: "p1", host: hostKind, signal: controller.signal, ...options }));
 }

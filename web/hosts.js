@@ -1,0 +1,221 @@
+// Where loader.wasm runs: in a worker, whose sockets and timers go on while the
+// page's main thread is frozen, or on the page, where there can be no such
+// worker. To the page both are the same: dial() begins a session, and gives a
+// handle to it.
+
+import { fault } from "./errors.js";
+import { program } from "./program.js";
+
+/**
+ * startHost resolves with a host. Kind is "worker", "page", or "auto": a worker
+ * if there can be one.
+ */
+export async function startHost(kind, files, version, url) {
+	const companion = new Companion(url);
+	try {
+		if (kind !== "page") {
+			try {
+				return await WorkerHost.start(companion, { ...files, version });
+			} catch (err) {
+				const final = ["crashed", "version_mismatch"].includes(err.code);
+				if (final || kind === "worker") throw err;
+				companion.forget();
+			}
+		}
+		return new PageHost(companion, await program(files.wasmURL, files.execURL, version));
+	} catch (err) {
+		companion.stop();
+		throw err;
+	}
+}
+
+// A Companion is a worker beside the page (worker.js). It tells the server of
+// the participant while the page is frozen; where there can be none, pongs have
+// to do.
+class Companion {
+	working = false; // it has said something
+
+	constructor(url) {
+		try {
+			this.worker = new Worker(new URL("worker.js", import.meta.url), { type: "module", name: "initgrace" });
+		} catch { // another origin's, or forbidden by the page's policy
+			this.ready = Promise.resolve();
+			return;
+		}
+		this.say({ url: new URL("initgrace/beat", url).href });
+		this.ready = new Promise((resolve) => (this.settle = resolve));
+		this.worker.onmessage = ({ data }) => {
+			this.working = true;
+			this.settle();
+			if (data.ask) this.worker?.postMessage({}); // this thread runs
+			else this.take?.(data);
+		};
+		this.worker.onerror = (e) => {
+			e.preventDefault();
+			this.settle();
+			this.take?.({ crash: { message: e.message || "the worker has failed" } });
+		};
+	}
+
+	/** A worker starts only while the main thread is free, so it is waited for; but not long. */
+	within(ms) {
+		return Promise.race([this.ready, new Promise((resolve) => setTimeout(resolve, ms))]);
+	}
+
+	say(what) {
+		this.worker?.postMessage({ say: what });
+	}
+
+	forget() {
+		this.take = undefined;
+	}
+
+	/** The worker ends by itself when its sockets are closed; or else is ended. */
+	stop() {
+		const { worker } = this;
+		if (!worker) return;
+		this.worker = undefined;
+		worker.postMessage({ stop: true });
+		setTimeout(() => worker.terminate(), 3000);
+	}
+}
+
+class PageHost {
+	name = "page";
+
+	constructor(companion, running) {
+		this.companion = companion;
+		this.running = running;
+		this.ready = companion.within(1000);
+	}
+
+	dial(settings, link) {
+		this.running.links.add((this.link = link));
+		const { session, cancel } = this.running.factory.dial(JSON.stringify({ ...settings, host: this.name }), link.receive);
+		const whole = (go) => ({
+			...go,
+			state: () => ({ ...JSON.parse(go.session()), ...JSON.parse(go.status()) }),
+		});
+		return { session: session.then(whole), cancel };
+	}
+
+	say(what) {
+		this.companion.say(what);
+	}
+
+	stop() {
+		this.running.links.delete(this.link);
+		this.companion.stop();
+	}
+}
+
+class WorkerHost {
+	name = "worker";
+	ready = undefined; // it is
+
+	#calls = new Map(); // number → {resolve, reject}
+	#runs = new Map(); // number of a load → what the page does in it
+	#thrown = new Map(); // what that threw
+	#last = 0;
+
+	static async start(companion, files) {
+		const failed = (message) => fault("worker_unavailable", "there is no worker here: " + message);
+		if (!companion.worker) throw failed("it could not be made");
+		let answer;
+		const started = new Promise((resolve) => (answer = resolve));
+		companion.take = answer;
+		companion.worker.postMessage({ start: files });
+		await Promise.race([started, companion.within(10_000)]);
+		const result = companion.working ? await started : await Promise.race([started, undefined]);
+		if (!result) throw failed("it did not start in time");
+		if (result.crash) throw failed(result.crash.message);
+		if (result.failed) throw fault(result.failed.code, result.failed.message);
+		return new WorkerHost(companion);
+	}
+
+	constructor(companion) {
+		this.companion = companion;
+		companion.take = (m) => this.#take(m);
+	}
+
+	dial(settings, link) {
+		this.link = link;
+		const session = this.#call("dial", JSON.stringify({ ...settings, host: this.name })).then(() => this.#handle());
+		return { session, cancel: () => this.#post({ cancel: true }) };
+	}
+
+	say(what) {
+		this.companion.say(what);
+	}
+
+	stop() {
+		this.companion.stop();
+		for (const { method, resolve, reject } of this.#calls.values()) {
+			if (method === "close") resolve();
+			else reject(fault("closed", "the session was closed"));
+		}
+		this.#calls.clear();
+	}
+
+	#handle() {
+		const handle = {
+			state: () => ({ ...JSON.parse(this.session), ...JSON.parse(this.status) }),
+			load: (options, run) => {
+				const n = this.#last + 1;
+				this.#runs.set(n, run);
+				return this.#call("load", options).finally(() => {
+					this.#runs.delete(n);
+					this.#thrown.delete(n);
+				});
+			},
+			hide: (persisted) => {
+				this.#post({ hide: persisted });
+				// The worker may not come to it any more.
+				const { url, session } = this.link;
+				navigator.sendBeacon?.(new URL("initgrace/pagehide", url), JSON.stringify(session));
+			},
+			show: () => this.#post({ show: true }),
+			retry: () => this.#post({ retry: true }),
+		};
+		for (const method of ["emit", "send", "save", "close"]) handle[method] = (...args) => this.#call(method, ...args);
+		return handle;
+	}
+
+	#post(message) {
+		this.companion.worker?.postMessage(message);
+	}
+
+	#call(method, ...args) {
+		return new Promise((resolve, reject) => {
+			this.#calls.set(++this.#last, { method, resolve, reject });
+			this.#post({ call: this.#last, method, args });
+		});
+	}
+
+	#take(m) {
+		this.session = m.session ?? this.session;
+		this.status = m.status ?? this.status;
+		if (m.crash) this.link.crash(fault("crashed", m.crash.message));
+		else if (m.event) this.link.receive(m.event, m.json);
+		else if (m.run) this.#run(m.run, m.protected);
+		else if (m.result) this.#settle(m);
+	}
+
+	#settle({ result, value, error, own }) {
+		const { resolve, reject } = this.#calls.get(result) ?? {};
+		this.#calls.delete(result);
+		if (own) reject?.(this.#thrown.get(result));
+		else if (error) reject?.(fault(error.code, error.message));
+		else resolve?.(value);
+	}
+
+	async #run(n, leased) {
+		try {
+			await this.#runs.get(n)((...args) => this.#call("progress", n, ...args), leased);
+			this.#post({ ran: n });
+		} catch (err) {
+			this.#thrown.set(n, err);
+			this.#post({ ran: n, error: { name: String(err?.name ?? ""), message: String(err?.message ?? err) } });
+		}
+	}
+}

@@ -1,0 +1,175 @@
+// The worker beside a page. It is there for what must go on while the page's
+// main thread is frozen:
+//
+// It beats: a POST from here comes all the way from the participant's machine,
+// where a WebSocket pong may be a proxy's. Beats are sent while a load is open or
+// the page is silent, and say for how long the page has been.
+//
+// It runs the Go program and holds its socket, when it is asked to {start}
+// (hosts.js). Then it also tells the server of the page, and measures how long
+// the page was blocked in a load.
+//
+// The page is asked twice a second, and forty times during a load. Whatever it
+// posts is an answer. With {say} it tells what beats need: {url},
+// {participant, token}, {loading}.
+
+import { text } from "./errors.js";
+import { program } from "./program.js";
+
+const every = 1000; // ms between two beats, and the silence that begins them
+const pause = 25; // ms between two questions during a load
+const least = 100; // ms that count as a block
+
+const page = {};
+let heard = performance.now();
+let asked = false;
+let next; // timer of the next question
+const blocks = new Map(); // of the loads under way, by number: {total, longest}
+
+onmessage = ({ data }) => {
+	const now = performance.now();
+	const late = now - heard - pause;
+	if (late >= least) {
+		for (const b of blocks.values()) {
+			b.total += late;
+			b.longest = Math.max(b.longest, late);
+		}
+	}
+	heard = now;
+	if (data.say) Object.assign(page, data.say);
+	else take(data);
+	handle?.alive();
+	asked = false;
+	clearTimeout(next);
+	next = setTimeout(ask, blocks.size ? pause : every / 2);
+};
+
+function ask() {
+	if (asked) return;
+	asked = true;
+	postMessage({ ask: true });
+}
+ask(); // also says that this thread has started
+
+setInterval(() => {
+	const silent = performance.now() - heard;
+	if (!page.token || !(page.loading || silent > every)) return;
+	// Nobody waits for the answer: in some browsers it arrives only when the
+	// page runs again. It is not read, so that any origin may ask ("no-cors").
+	// But it is not waited for for ever: browsers have six connections to a
+	// server, and a network that has gone silent would soon hold them all, also
+	// when there is another one.
+	fetch(page.url, {
+		method: "POST", mode: "no-cors", credentials: "omit", cache: "no-store", signal: AbortSignal.timeout(4 * every),
+		body: JSON.stringify({
+			participant: page.participant, token: page.token, page_silent_ms: Math.round(silent),
+		}),
+	}).catch(() => {});
+}, every);
+
+// The Go program ------------------------------------------------------------------
+
+let running;
+let handle; // of the session
+let abort;
+let told; // the session's state as the page knows it
+const steps = new Map(); // number of a load → its progress()
+const runs = new Map(); // → how to settle what the page does in it
+const failures = new Map(); // → what that threw, as an error of this thread
+
+function take(m) {
+	if (m.call) return call(m.call, m.method, m.args);
+	if (m.start) return start(m.start);
+	if (m.ran) return ran(m.ran, m.error);
+	if (m.cancel) return abort?.();
+	if (m.stop) return stop();
+	if (m.retry) return handle?.retry();
+	if (m.show) return handle?.show();
+	if ("hide" in m) return handle?.hide(m.hide);
+}
+
+async function start({ wasmURL, execURL, version }) {
+	try {
+		running = await program(wasmURL, execURL, version);
+		running.links.add({ crash: ({ message }) => ((handle = undefined), postMessage({ crash: { message } })) });
+		postMessage({ started: true });
+	} catch (err) {
+		postMessage({ failed: { code: err.code, message: text(err) } });
+	}
+}
+
+async function stop() {
+	handle = undefined;
+	const closed = (ws) => new Promise((resolve) => ws.addEventListener("close", resolve));
+	await Promise.all([...(running?.sockets ?? [])].map(closed));
+	close();
+}
+
+// state is what the page shows as the session's properties: the session itself
+// only if it has changed.
+function state(always) {
+	if (!handle) return {};
+	const session = always ? handle.session() : told;
+	const changed = session !== told;
+	told = session;
+	return { status: handle.status(), ...(changed && { session }) };
+}
+
+const frequent = new Set(["pong", "message", "partner_state", "presence"]); // none of them changes the session
+
+function receive(event, json) {
+	postMessage({ event, json, ...state(!frequent.has(event)) });
+	if (event === "close") handle = undefined;
+}
+
+const methods = {
+	async dial(n, settings) {
+		const { session, cancel } = running.factory.dial(settings, receive);
+		abort = cancel;
+		try {
+			handle = await session;
+		} finally {
+			abort = undefined; // it is of no use any more
+		}
+	},
+	emit: (n, ...args) => handle.emit(...args),
+	send: (n, ...args) => handle.send(...args),
+	save: (n, ...args) => handle.save(...args),
+	close: () => handle.close(),
+	progress: (n, load, ...args) => steps.get(load)?.(...args),
+	load: (n, options) => handle.load(options, (progress, leased) => {
+		steps.set(n, progress);
+		blocks.set(n, { total: 0, longest: 0 });
+		heard = performance.now();
+		postMessage({ run: n, protected: leased });
+		ask();
+		return new Promise((resolve, reject) => runs.set(n, { resolve, reject }));
+	}).finally(() => {
+		for (const map of [steps, runs, blocks]) map.delete(n);
+	}),
+};
+
+async function call(n, method, args) {
+	try {
+		if (!handle && method !== "dial") throw Object.assign(new Error("the session was closed"), { code: "closed" });
+		const value = await methods[method](n, ...args);
+		postMessage({ result: n, value, ...state(method === "dial" || method === "save") });
+	} catch (err) {
+		const own = failures.get(n) === err;
+		postMessage({ result: n, own, error: { code: err.code ?? "internal", message: text(err) } });
+	}
+	failures.delete(n);
+}
+
+function ran(n, error) {
+	const { total, longest } = blocks.get(n) ?? {};
+	if (error) {
+		const err = Object.assign(new Error(error.message), { name: error.name });
+		failures.set(n, err);
+		err.blockedMs = total;
+		err.longestBlockMs = longest;
+		runs.get(n)?.reject(err);
+	} else {
+		runs.get(n)?.resolve({ blockedMs: total, longestBlockMs: longest });
+	}
+}
