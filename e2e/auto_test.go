@@ -1,0 +1,36 @@
+package e2e
+
+import (
+	"testing"
+	"time"
+
+	"initgrace/grace/protocol"
+)
+
+// TestAuto: a page that calls its own loadPyodide, with nothing but the drop-in
+// added, is protected, wherever the drop-in stands.
+func TestAuto(t *testing.T) {
+	for _, order := range []string{"before", "after"} {
+		t.Run(order, func(t *testing.T) {
+			l := newStudy(t, study, nil)
+			p := l.open("auto.html", "nobody", "PROLIFIC_PID=player&order="+order)
+			l.WaitFor("player", protocol.Active, patience)
+			p.throttle(4)
+			p.start("page.run(page.loadPyodide)")
+			began := l.WaitFor("player", protocol.Loading, patience)
+			ended := l.WaitFor("player", protocol.Active, 2*patience)
+			if n := await[int](p, "page.outcome"); n != 5050 {
+				t.Errorf("Python says %d", n)
+			}
+			wantTook(t, "the load", ended.At.Sub(began.At), time.Second, 2*patience)
+			load := await[struct {
+				Protected      bool
+				LongestBlockMs float64
+			}](p, `page.seen.find((e) => e.name === "load").data`)
+			if !load.Protected || load.LongestBlockMs < 500 {
+				t.Errorf("the page was told %+v", load)
+			}
+			l.wantHistory("player", protocol.Active, protocol.Loading, protocol.Active)
+		})
+	}
+}
