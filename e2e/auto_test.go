@@ -34,3 +34,20 @@ func TestAuto(t *testing.T) {
 		})
 	}
 }
+
+// TestAutoUnreachable: Python starts all the same, and the page is told.
+func TestAutoUnreachable(t *testing.T) {
+	l := newStudy(t, study, nil)
+	p := l.open("auto.html", "nobody", "PROLIFIC_PID=player&order=before&url=http://127.0.0.1:1/")
+	p.Expect("127.0.0.1:1", "Content Security Policy", "ERR_CONNECTION_REFUSED", "ERR_UNSAFE_PORT")
+	if n := await[int](p, "page.loadPyodide()"); n != 5050 {
+		t.Errorf("Python says %d", n)
+	}
+	told := await[struct{ Code, Message string }](p, `page.seen.find((e) => e.name === "unprotected").data`)
+	if told.Code != "unreachable" || told.Message == "" {
+		t.Errorf("the page was told %+v", told)
+	}
+	if h := l.History("player"); len(h) != 0 {
+		t.Errorf("the server has seen %v", h)
+	}
+}

@@ -1,0 +1,52 @@
+package e2e
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"initgrace/grace/protocol"
+)
+
+// TestJsPsych runs the example with the real jsPsych: the trial starts Python
+// under a lease, its timings are in the data, and the next trial has Python.
+func TestJsPsych(t *testing.T) {
+	l := newStudy(t, study, nil)
+	p := l.open("jspsych.html", "nobody", "PROLIFIC_PID=player")
+	p.throttle(4)
+	began := l.WaitFor("player", protocol.Loading, patience)
+	ended := l.WaitFor("player", protocol.Active, 2*patience)
+	p.throttle(1)
+	p.awaitPage(`document.querySelector("button")`)
+	p.shoot("jspsych")
+	if text := await[string](p, `document.querySelector("p").textContent`); !strings.Contains(text, "add up to 5050") {
+		t.Errorf("the second trial says %q", text)
+	}
+	p.start(`document.querySelector("button").click()`)
+	p.awaitPage(`document.body.dataset.done`)
+	type trial struct {
+		TrialType string `json:"trial_type"`
+		OK        bool
+		Protected bool
+		Attempts  int
+		Wait      int64 `json:"wait_ms"`
+		Load      int64 `json:"load_ms"`
+		Blocked   int64 `json:"blocked_ms"`
+		Longest   int64 `json:"longest_block_ms"`
+		RT        int64
+		Response  string
+	}
+	data := await[[]trial](p, "study.data.get().values()")
+	if len(data) != 2 || data[1].Response != "right" {
+		t.Fatalf("data %+v", data)
+	}
+	took := ended.At.Sub(began.At).Milliseconds()
+	if d := data[0]; d.TrialType != "initgrace-pyodide" || !d.OK || !d.Protected || d.Attempts != 1 || d.RT < d.Load ||
+		d.Longest < 100 || d.Blocked < d.Longest || d.Load < d.Blocked || d.Load > took+slack.Milliseconds() {
+		t.Errorf("the server saw %d ms, the data of the trial say %+v", took, d)
+	}
+	if took < time.Second.Milliseconds() {
+		t.Errorf("the load took %d ms", took)
+	}
+	l.wantHistory("player", protocol.Active, protocol.Loading, protocol.Active)
+}
