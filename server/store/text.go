@@ -124,10 +124,18 @@ func (v *Vacancy) UnmarshalJSON(b []byte) error {
 // ValidText is s as UTF-8.
 func ValidText(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }
 
-// InRange refuses a counter that a signed number of 64 bits cannot hold.
-func InRange(name string, n uint64) error {
-	if n > math.MaxInt64 {
-		return fmt.Errorf("%s %d is out of range", name, n)
+// A Counter is a number and its name, for an error.
+type Counter struct {
+	Name string
+	N    uint64
+}
+
+// InRange refuses counters that a signed number of 64 bits cannot hold.
+func InRange(counters ...Counter) error {
+	for _, c := range counters {
+		if c.N > math.MaxInt64 {
+			return fmt.Errorf("%s %d is out of range", c.Name, c.N)
+		}
 	}
 	return nil
 }

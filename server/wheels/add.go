@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"net/http"
 	"net/url"
 	"os"
@@ -177,9 +176,6 @@ func replace(file string, fill func(io.Writer) error) error {
 
 func hashOf(file string) (string, error) {
 	f, err := os.Open(file)
-	if errors.Is(err, fs.ErrNotExist) {
-		return "", err
-	}
 	if err != nil {
 		return "", err
 	}

@@ -86,8 +86,7 @@ func encodeSession(s *store.Session) (string, error) {
 		return "", errors.New("no participant")
 	}
 	err := errors.Join(
-		store.InRange("epoch", s.Epoch), store.InRange("seq", s.Seq),
-		store.InRange("version", s.Version), store.InRange("sent", s.Sent),
+		store.InRange(store.Counter{Name: "epoch", N: s.Epoch}, store.Counter{Name: "seq", N: s.Seq}, store.Counter{Name: "version", N: s.Version}, store.Counter{Name: "sent", N: s.Sent}),
 		validJSON("stager_state", s.State.StagerState), validJSON("globals", s.State.Globals),
 	)
 	if err != nil {
@@ -161,7 +160,7 @@ func encodeMessage(m *store.Message) (string, error) {
 	if m.To == "" || m.From == "" {
 		return "", errors.New("a message without a sender or a receiver")
 	}
-	if err := errors.Join(store.InRange("seq", m.Seq), validJSON("data", m.Data)); err != nil {
+	if err := errors.Join(store.InRange(store.Counter{Name: "seq", N: m.Seq}), validJSON("data", m.Data)); err != nil {
 		return "", err
 	}
 	data := string(m.Data)
@@ -176,11 +175,11 @@ func encodeMailbox(m *store.Mailbox) (string, error) {
 	if m.Participant == "" {
 		return "", errors.New("no participant")
 	}
-	errs := []error{store.InRange("posted", m.Posted), store.InRange("received", m.Received), store.InRange("sent", m.Sent)}
+	counters := []store.Counter{{Name: "posted", N: m.Posted}, {Name: "received", N: m.Received}, {Name: "sent", N: m.Sent}}
 	for _, p := range m.Pages {
-		errs = append(errs, store.InRange("page", p.Sent))
+		counters = append(counters, store.Counter{Name: "page", N: p.Sent})
 	}
-	if err := errors.Join(errs...); err != nil {
+	if err := store.InRange(counters...); err != nil {
 		return "", err
 	}
 	b, err := json.Marshal(m)

@@ -25,27 +25,27 @@ func encodeMail(b *store.Batch) (mail, error) {
 		if m.To == "" || m.From == "" {
 			err = errors.New("a message without a sender or a receiver")
 		}
-		if err = errors.Join(err, inRange(counter{"seq", m.Seq})); err != nil {
+		if err = errors.Join(err, store.InRange(store.Counter{Name: "seq", N: m.Seq})); err != nil {
 			return mail{}, fmt.Errorf("message %d to %.128q: %w", m.Seq, m.To, err)
 		}
-		out.messages[i] = []any{valid(m.To), int64(m.Seq), valid(m.From), text(m.Key), data}
+		out.messages[i] = []any{store.ValidText(m.To), int64(m.Seq), store.ValidText(m.From), text(m.Key), data}
 	}
 	for i := range b.Mailboxes {
 		m := &b.Mailboxes[i]
-		counters := []counter{{"posted", m.Posted}, {"received", m.Received}, {"sent", m.Sent}}
+		counters := []store.Counter{{Name: "posted", N: m.Posted}, {Name: "received", N: m.Received}, {Name: "sent", N: m.Sent}}
 		for _, p := range m.Pages {
-			counters = append(counters, counter{"page", p.Sent})
+			counters = append(counters, store.Counter{Name: "page", N: p.Sent})
 		}
 		pages, err := listText(m.Pages)
 		if err == nil {
 			var barriers any
 			barriers, err = listText(m.Barriers)
-			out.mailboxes[i] = []any{valid(m.Participant), int64(m.Posted), int64(m.Received), int64(m.Sent), pages, barriers}
+			out.mailboxes[i] = []any{store.ValidText(m.Participant), int64(m.Posted), int64(m.Received), int64(m.Sent), pages, barriers}
 		}
 		if m.Participant == "" {
 			err = errors.New("no participant")
 		}
-		if err = errors.Join(err, inRange(counters...)); err != nil {
+		if err = errors.Join(err, store.InRange(counters...)); err != nil {
 			return mail{}, fmt.Errorf("mailbox %.128q: %w", m.Participant, err)
 		}
 	}
@@ -89,7 +89,7 @@ func (m mail) put(ctx context.Context, s *Store, tx *sql.Tx) error {
 
 // Mailbox implements store.Store.
 func (s *Store) Mailbox(ctx context.Context, participant string) (store.Mailbox, []store.Message, error) {
-	box, messages, err := s.readMailbox(ctx, valid(participant))
+	box, messages, err := s.readMailbox(ctx, store.ValidText(participant))
 	if err != nil {
 		return store.Mailbox{}, nil, s.fail("mailbox", fmt.Errorf("participant %.128q: %w", participant, err))
 	}

@@ -6,8 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math"
-	"strings"
 	"time"
 
 	"initgrace/grace/protocol"
@@ -32,7 +30,7 @@ func encode(s *store.Session) ([]any, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = inRange(counter{"epoch", s.Epoch}, counter{"seq", s.Seq}, counter{"version", s.Version}, counter{"sent", s.Sent})
+	err = store.InRange(store.Counter{Name: "epoch", N: s.Epoch}, store.Counter{Name: "seq", N: s.Seq}, store.Counter{Name: "version", N: s.Version}, store.Counter{Name: "sent", N: s.Sent})
 	if err != nil {
 		return nil, err
 	}
@@ -53,8 +51,8 @@ func encode(s *store.Session) ([]any, error) {
 		return nil, err
 	}
 	return []any{
-		valid(s.Participant), text(s.Experiment), text(s.Group), text(s.PageID), int64(s.Epoch),
-		valid(string(s.Presence)), text(string(s.Reason)), text(store.FormatTime(s.Since)), int64(s.Seq),
+		store.ValidText(s.Participant), text(s.Experiment), text(s.Group), text(s.PageID), int64(s.Epoch),
+		store.ValidText(string(s.Presence)), text(string(s.Reason)), text(store.FormatTime(s.Since)), int64(s.Seq),
 		loads, text(s.State.SceneID), stager, globals, int64(s.Version),
 		int64(s.Sent), t.Connections, t.Drops, t.Loads, t.LoadFailures,
 		store.Milliseconds(t.LoadTime), store.Milliseconds(t.BlockedTime),
@@ -111,30 +109,13 @@ func decode(row *sql.Rows, before ...any) (store.Session, error) {
 	return s, nil
 }
 
-type counter struct {
-	name string
-	n    uint64
-}
-
-// inRange refuses what SQLite's integers cannot hold.
-func inRange(counters ...counter) error {
-	for _, c := range counters {
-		if c.n > math.MaxInt64 {
-			return fmt.Errorf("%s %d is out of range", c.name, c.n)
-		}
-	}
-	return nil
-}
-
 // text is s as UTF-8, or NULL when it is empty.
 func text(s string) any {
 	if s == "" {
 		return nil
 	}
-	return valid(s)
+	return store.ValidText(s)
 }
-
-func valid(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }
 
 func jsonText(name string, r protocol.Raw) (any, error) {
 	if len(r) > 0 && !json.Valid(r) {

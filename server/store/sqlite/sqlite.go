@@ -168,7 +168,7 @@ func openDB(uri string) (*sql.DB, error) {
 
 // Session implements store.Store.
 func (s *Store) Session(ctx context.Context, participant string) (store.Session, bool, error) {
-	rows, err := s.session.QueryContext(ctx, valid(participant))
+	rows, err := s.session.QueryContext(ctx, store.ValidText(participant))
 	if err != nil {
 		return store.Session{}, false, s.fail("session", err)
 	}
