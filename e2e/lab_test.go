@@ -129,15 +129,18 @@ func newLab(t testing.TB, set func(*server.Config)) *Lab {
 // the page, as "name=value&…".
 func (l *Lab) open(page, participant, query string) *Page {
 	l.t.Helper()
-	p, origin := open(l.t, participant, ""), l.URL
+	var network *faultproxy.Proxy
+	origin := l.URL
 	if l.Proxied {
 		var err error
-		if p.net, err = faultproxy.Listen(strings.TrimPrefix(l.URL, "http://")); err != nil {
+		if network, err = faultproxy.Listen(strings.TrimPrefix(l.URL, "http://")); err != nil {
 			l.t.Fatal(err)
 		}
-		l.t.Cleanup(func() { p.net.Close() })
-		origin = "http://" + p.net.Addr()
+		l.t.Cleanup(func() { network.Close() })
+		origin = "http://" + network.Addr()
 	}
+	p := open(l.t, participant, "") // its window closes before its network does
+	p.net = network
 	if host := os.Getenv("INITGRACE_HOST"); host != "" && page == study { // else the loader's default
 		query += "&host=" + host
 	}

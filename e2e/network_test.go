@@ -145,6 +145,7 @@ func TestNetworkCutForGood(t *testing.T) {
 	l := newStudy(t, study, func(c *server.Config) { c.Policy.LoadTimeout = 15 * time.Second })
 	l.Proxied = true
 	player, partner := couple(l)
+	player.Expect("WebSocket connection to .* failed")
 	player.identify()
 	work(player, "page.block(8000)")
 	loading := l.WaitFor("player", protocol.Loading, patience)

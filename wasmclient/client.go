@@ -16,13 +16,6 @@ const (
 	// lastLook is how long a timeout waits for what has arrived already: after
 	// a block of the page, timers fire before messages are delivered.
 	lastLook = 50 * time.Millisecond
-	// silenceLook is the same before a connection is given up for silence,
-	// which costs more than waiting.
-	silenceLook = time.Second
-	// afterBlock is how long the server may be silent once a block is over. It
-	// is asked at once and has nothing to wait for; and who was away meanwhile
-	// is waited for by partners.
-	afterBlock = 4 * time.Second
 	// closeTimeout bounds the goodbye: what is queued, and the close handshake.
 	closeTimeout = 3 * time.Second
 	// steady is how long a connection must have lasted for the next attempt to
@@ -215,35 +208,14 @@ func (c *Client) run(cn *conn) {
 
 // serve watches over a connection until it is lost or the session ends.
 func (c *Client) serve(cn *conn) error {
-	limit := cn.patience(c.opts.Silence)
-	quiet := time.NewTimer(limit)
+	silence := silence{limit: cn.patience(c.opts.Silence), every: c.opts.Latency, ticked: time.Now()}
+	quiet := time.NewTimer(silence.limit)
 	defer quiet.Stop()
 	var measure <-chan time.Time
 	if c.opts.Latency > 0 {
 		t := time.NewTicker(c.opts.Latency)
 		defer t.Stop()
 		measure = t.C
-	}
-	var look struct {
-		began time.Time
-		heard time.Time // last, before it
-	}
-	ticked := time.Now()
-	var thawed struct {
-		at   time.Time // when a block ended
-		ping uint64    // the first ping that was due then
-	}
-	deadline := func() time.Time {
-		heard := cn.lastHeard()
-		d, soon := heard.Add(limit), thawed.at.Add(afterBlock)
-		c.mu.Lock()
-		answered := c.latency.back >= thawed.ping
-		c.mu.Unlock()
-		// What is heard right behind a block had come during it.
-		if thawed.at.IsZero() || answered || heard.After(thawed.at.Add(silenceLook)) || d.Before(soon) {
-			return d
-		}
-		return soon
 	}
 	for {
 		select {
@@ -255,24 +227,16 @@ func (c *Client) serve(cn *conn) error {
 		case <-measure:
 			c.melt()
 			now := time.Now()
-			ping := c.ping(cn)
-			if now.Sub(ticked) > c.opts.Latency+afterBlock {
-				thawed.at, thawed.ping = now, ping
-				quiet.Reset(max(deadline().Sub(now), 0))
+			if silence.tick(now, c.ping(cn)) {
+				quiet.Reset(silence.deadline(cn.lastHeard(), c.answered()).Sub(now))
 			}
-			ticked = now
 		case <-quiet.C:
 			c.melt()
-			now, heard := time.Now(), cn.lastHeard()
-			switch by := deadline(); {
-			case now.Before(by):
-				quiet.Reset(by.Sub(now))
-			case heard != look.heard, now.Sub(look.began) >= 2*silenceLook: // or blocked again meanwhile
-				look.began, look.heard = now, heard
-				quiet.Reset(silenceLook)
-			default:
+			again := silence.judge(time.Now(), cn.lastHeard(), c.answered())
+			if again == 0 {
 				return errSilent
 			}
+			quiet.Reset(again)
 		}
 	}
 }

@@ -42,6 +42,13 @@ func (l *latency) answered(now time.Time, p protocol.Pong, interval time.Duratio
 	}
 }
 
+// answered is the number of the last ping that was.
+func (c *Client) answered() uint64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.latency.back
+}
+
 // ping sends a ping with the round trip of the one before, and returns its
 // number; but it is not sent while nothing is heard since then. Pings that get
 // through on a connection that brings nothing back would tell the server of a

@@ -6,7 +6,7 @@ for (const name of ["session", "partner_state", "presence", "load", "expired", "
   on[name] = (data) => page.note(name, data);
 }
 on.session = (data) => (page.connects++, page.note("session", data));
-on.reconnecting = (why) => page.disconnects.push(why?.reason ?? "lost");
+on.reconnecting = (why) => page.disconnects.push(why.message);
 
 page.connected = (async () => {
   page.session = await connect({ ...auth, on });
