@@ -19,6 +19,7 @@ import (
 // TestWorkedExamples runs the examples of web/analysis on a log with a known
 // answer: all of them give it.
 func TestWorkedExamples(t *testing.T) {
+	t.Parallel() // most of it is done by other programs
 	scripts, err := filepath.Abs("../../../web/analysis")
 	if err != nil {
 		t.Fatal(err)
@@ -28,7 +29,7 @@ func TestWorkedExamples(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer s.Close()
+	t.Cleanup(func() { s.Close() })
 	if err := s.Put(t.Context(), store.Batch{Records: trials()}); err != nil {
 		t.Fatal(err)
 	}
@@ -36,28 +37,29 @@ func TestWorkedExamples(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer log.Close()
+	t.Cleanup(func() { log.Close() })
 	events := filepath.Join(t.TempDir(), "events.csv")
 	if err := os.WriteFile(events, write(t, log, nil), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	want := []string{"participant,blocked_s", "007,5.001", "NA,7.000", "end,20.000", "over,6.250", "twice,6.000"}
+	named := func(name string) func(*testing.T) string {
+		return func(t *testing.T) string { return program(t, name) }
+	}
 	for _, c := range []struct {
 		name    string
-		needs   []string // a command that fails where the example cannot run
-		command []string
+		program func(*testing.T) string // skips where the example cannot run
+		args    []string
 	}{
-		{"python", []string{"python3", "--version"}, []string{"python3", "exclude.py", events, "trial-2", "5"}},
-		{"pandas", []string{"python3", "-c", "import pandas"}, []string{"python3", "exclude_pandas.py", events, "trial-2", "5"}},
-		{"R", []string{"Rscript", "-e", "library(readr); library(dplyr)"}, []string{"Rscript", "exclude.R", events, "trial-2", "5"}},
-		{"sqlite", []string{"sqlite3", "--version"}, []string{"sqlite3", "-readonly", "-csv", "-header", db,
+		{"python", named("python3"), []string{"exclude.py", events, "trial-2", "5"}},
+		{"pandas", pandas, []string{"exclude_pandas.py", events, "trial-2", "5"}},
+		{"R", rscript, []string{"exclude.R", events, "trial-2", "5"}},
+		{"sqlite", named("sqlite3"), []string{"-readonly", "-csv", "-header", db,
 			".param set :trial 'trial-2'", ".param set :seconds 5", ".read exclude.sql"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			if err := exec.Command(c.needs[0], c.needs[1:]...).Run(); err != nil {
-				t.Skipf("%v: %v", c.needs, err)
-			}
-			cmd := exec.Command(c.command[0], c.command[1:]...)
+			t.Parallel()
+			cmd := exec.Command(c.program(t), c.args...)
 			cmd.Dir = scripts
 			var stderr bytes.Buffer
 			cmd.Stderr = &stderr

@@ -2,10 +2,12 @@ package export
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"io"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"testing"
 	"time"
 
@@ -36,7 +38,7 @@ func BenchmarkExport(b *testing.B) {
 				runtime.GC()
 				var peak uint64
 				for b.Loop() {
-					src := watched{log, &peak}
+					src := watched{log, 25, &peak}
 					if _, err := Write(b.Context(), io.Discard, src, &o); err != nil {
 						b.Fatal(err)
 					}
@@ -51,11 +53,12 @@ func BenchmarkExport(b *testing.B) {
 // watched notes how much memory is live while a log is read.
 type watched struct {
 	Source
-	peak *uint64
+	every int64 // pages
+	peak  *uint64
 }
 
 func (w watched) Records(ctx context.Context, after int64, limit int) ([]eventlog.Record, error) {
-	if after/page%25 == 0 {
+	if after/page%w.every == 0 {
 		var m runtime.MemStats
 		runtime.GC()
 		runtime.ReadMemStats(&m)
@@ -72,6 +75,12 @@ func mustPseudonyms(b *testing.B) *Pseudonyms {
 	return p
 }
 
+// block is how many records of a log are made here; SQLite makes its copies,
+// far faster than it takes records.
+const block = 2000
+
+var fillStart = time.Date(2026, 11, 3, 0, 0, 0, 0, time.UTC)
+
 // fill writes a log: participants of whom each loads, is away, and goes.
 func fill(b testing.TB, path string, n int) {
 	b.Helper()
@@ -80,13 +89,12 @@ func fill(b testing.TB, path string, n int) {
 		b.Fatal(err)
 	}
 	defer db.Close()
-	at := time.Date(2026, 11, 3, 0, 0, 0, 0, time.UTC)
 	var batch []eventlog.Record
-	for i := range n {
+	for i := range block {
 		who, step := i/40, i%40
 		r := eventlog.Record{
-			At: at.Add(time.Duration(i) * 10 * time.Millisecond), Mono: int64(i) * 10, Run: "20261103T000000Z-01020304", Seq: int64(i + 1),
-			Participant: fmt.Sprintf("participant-%06d", who), Experiment: "grid", Group: fmt.Sprintf("group-%05d", who/2), Epoch: eventlog.Of(1),
+			At: fillStart.Add(time.Duration(i) * 10 * time.Millisecond), Mono: int64(i) * 10, Run: "20261103T000000Z-01020304", Seq: int64(i + 1),
+			Participant: fmt.Sprintf("participant-%02d", who), Experiment: "grid", Group: fmt.Sprintf("group-%02d", who/2), Epoch: eventlog.Of(1),
 		}
 		switch {
 		case step == 0:
@@ -96,15 +104,37 @@ func fill(b testing.TB, path string, n int) {
 		case step%4 == 1:
 			r.Kind, r.LoadID, r.Phase, r.Lease = eventlog.LoadStarted, fmt.Sprint("load-", step), "python", eventlog.Of(60_000)
 		case step%4 == 3:
-			r.Kind, r.LoadID, r.Phase, r.Reason, r.Duration = eventlog.LoadEnded, fmt.Sprint("load-", step-2), "python", eventlog.LoadOK, eventlog.Of(20)
+			r.Kind, r.LoadID, r.Phase, r.Reason, r.Duration = eventlog.LoadEnded, fmt.Sprint("load-", step-2), "python", eventlog.LoadOK, eventlog.Of(int64(20+i))
 		default:
-			r.Kind, r.From, r.To, r.Reason, r.Duration, r.PresenceSeq = eventlog.Presence, protocol.Active, protocol.Away, "silence", eventlog.Of(20), eventlog.Of(step)
+			r.Kind, r.From, r.To, r.Reason, r.Duration, r.PresenceSeq = eventlog.Presence, protocol.Active, protocol.Away, "silence", eventlog.Of(int64(20+i)), eventlog.Of(step)
 		}
-		if batch = append(batch, r); len(batch) == 10_000 || i == n-1 {
-			if err := db.Put(b.Context(), store.Batch{Records: batch}); err != nil {
-				b.Fatal(err)
-			}
-			batch = batch[:0]
+		batch = append(batch, r)
+	}
+	if err := db.Put(b.Context(), store.Batch{Records: batch}); err != nil {
+		b.Fatal(err)
+	}
+	copies, err := sql.Open("sqlite", "file:"+path)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer copies.Close()
+	var names, values []string
+	for _, c := range eventlog.Events.Columns[1:] { // without the id, which is given
+		names = append(names, c.Name)
+		values = append(values, map[string]string{
+			"at":          "strftime('%Y-%m-%dT%H:%M:%fZ', at, '+' || (20 * k) || ' seconds')",
+			"mono_ms":     "mono_ms + 20000 * k",
+			"seq":         "seq + 2000 * k",
+			"participant": "participant || '-' || printf('%04d', k)",
+			"group_id":    "group_id || '-' || printf('%04d', k)",
+		}[c.Name])
+		if values[len(values)-1] == "" {
+			values[len(values)-1] = c.Name
 		}
+	}
+	if _, err := copies.Exec(fmt.Sprintf(`WITH RECURSIVE copies(k) AS (SELECT 1 UNION ALL SELECT k + 1 FROM copies WHERE k < %d)
+		INSERT INTO events (%s) SELECT %s FROM copies CROSS JOIN (SELECT * FROM events WHERE id <= %d)
+		ORDER BY k, id`, n/block-1, strings.Join(names, ", "), strings.Join(values, ", "), block)); err != nil {
+		b.Fatal(err)
 	}
 }

@@ -143,6 +143,7 @@ func TestCSV(t *testing.T) {
 
 // TestCSVElsewhere reads it with the parsers of other languages.
 func TestCSVElsewhere(t *testing.T) {
+	t.Parallel()
 	log := awkward()
 	path := filepath.Join(t.TempDir(), "events.csv")
 	if err := os.WriteFile(path, write(t, log, nil), 0o600); err != nil {
@@ -154,7 +155,35 @@ with open(sys.argv[1], newline="", encoding="utf-8") as f: json.dump(list(csv.re
 .import "%s" t
 .mode json
 SELECT * FROM t;`
+	r := func(t *testing.T, code string) {
+		back := filepath.Join(t.TempDir(), "back.csv")
+		cmd := exec.Command(rscript(t), "-e", code, path, back)
+		cmd.Env = append(os.Environ(), "LC_ALL=C.UTF-8")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		checkBack(t, back, log)
+	}
+	t.Run("R", func(t *testing.T) {
+		t.Parallel()
+		r(t, `a <- commandArgs(TRUE); write.csv(read.csv(a[1], colClasses = "character", na.strings = ""), a[2], row.names = FALSE, na = "")`)
+	})
+	t.Run("readr", func(t *testing.T) {
+		t.Parallel()
+		r(t, `a <- commandArgs(TRUE); library(readr); write_csv(read_csv(a[1], na = "", col_types = cols(.default = "c"), trim_ws = FALSE), a[2], na = "")`)
+	})
+	t.Run("pandas", func(t *testing.T) {
+		t.Parallel()
+		back := filepath.Join(t.TempDir(), "back.csv")
+		out, err := exec.Command(pandas(t), "-c", `import pandas as pd, sys
+pd.read_csv(sys.argv[1], dtype="string", keep_default_na=False, na_values=[""]).to_csv(sys.argv[2], index=False)`, path, back).CombinedOutput()
+		if err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		checkBack(t, back, log)
+	})
 	t.Run("python", func(t *testing.T) {
+		t.Parallel()
 		out, err := exec.Command(program(t, "python3"), "-c", python, path).Output()
 		if err != nil {
 			t.Fatal(err)
@@ -166,6 +195,7 @@ SELECT * FROM t;`
 		checkRows(t, "python", rows, log)
 	})
 	t.Run("sqlite", func(t *testing.T) {
+		t.Parallel()
 		cmd := exec.Command(program(t, "sqlite3"))
 		cmd.Stdin = strings.NewReader(fmt.Sprintf(sqlite, path))
 		out, err := cmd.Output()
@@ -187,6 +217,20 @@ SELECT * FROM t;`
 		}
 		checkRows(t, "sqlite", rows, log)
 	})
+}
+
+// checkBack compares what a program has read and written again.
+func checkBack(t *testing.T, path string, log memory) {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows, err := csv.NewReader(bytes.NewReader(text)).ReadAll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	checkRows(t, "what came back", rows, log)
 }
 
 func program(t *testing.T, name string) string {
