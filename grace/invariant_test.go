@@ -77,6 +77,8 @@ func TestInvariant2(t *testing.T) {
 	for _, life := range []string{
 		"attach p probe; runs p",
 		"attach p probe; freezes p",
+		"attach p probe; runs p; +1m",
+		"attach p probe; runs p; +1m; freezes p",
 		"attach p probe; load p id=x expected=90s; runs p",
 		"attach p probe; load p id=x expected=90s; freezes p",
 		"attach p page=a probe; load p id=x; +1s; close p transport_lost; +1s; attach p page=a probe; freezes p",

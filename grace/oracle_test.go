@@ -175,12 +175,59 @@ func (h *life) silentAt() time.Time {
 	return at
 }
 
-// nextProbe is when the browser is to be asked.
+// tolerance is how long a page that is known to be punctual may be silent before
+// its browser is asked: five eighths of a silence, but half a probe before it
+// counts as blocked.
+func tolerance(p grace.Policy) time.Duration {
+	d := p.SilenceTimeout * 5 / 8
+	if before := p.BlockedAfter - p.ProbeInterval/2; before < d {
+		d = before
+	}
+	return d
+}
+
+// punctual is for how long, to its last sign of life, the page has been heard
+// without a pause.
+func (h *life) punctual() time.Duration {
+	var since, last time.Time
+	for i, f := range h.connection() {
+		ran := f.at
+		if f.kind == beat && !f.afterSilence {
+			ran = f.at.Add(-max(f.silent, 0))
+		}
+		if !f.isPage() && f.kind != beat && !f.afterSilence || !ran.After(last) {
+			continue
+		}
+		if i == 0 || ran.Sub(last) > tolerance(f.policy) {
+			since = ran
+		}
+		last = ran
+	}
+	return last.Sub(since)
+}
+
+// nextProbe is when the browser is to be asked: after a ProbeInterval of
+// silence; for a punctual page when it is late, and again when it is so late
+// that it may be blocked.
 func (h *life) nextProbe(last time.Time) time.Time {
 	if heard := h.heard(); heard.After(last) {
 		last = heard
 	}
-	return last.Add(h.policy.ProbeInterval)
+	at := last.Add(h.policy.ProbeInterval)
+	if tolerance(h.policy) <= h.policy.ProbeInterval || h.punctual() < 15*h.policy.SilenceTimeout {
+		return at
+	}
+	late, blocked := h.pageRan().Add(tolerance(h.policy)), h.pageRan().Add(h.policy.BlockedAfter)
+	if !last.Before(late) {
+		if last.Before(blocked) && blocked.Before(at) {
+			return blocked
+		}
+		return at
+	}
+	if at.Before(late) {
+		return late
+	}
+	return at
 }
 
 // spell is one load, open or over.

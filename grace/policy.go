@@ -11,7 +11,11 @@ import (
 type Policy struct {
 	// ProbeInterval is how long nothing must have been heard before the
 	// browser is asked by a WebSocket protocol ping. Default 1 s; negative:
-	// the browser is never asked and PageTimeout applies to everybody.
+	// the browser is never asked and PageTimeout applies to everybody. A page
+	// that has spoken in time (never 2.5 s apart) for a minute, as every page
+	// does that answers the server's pings, is trusted to go on so: then the
+	// browser is asked when the page is late. Both times are fractions of
+	// SilenceTimeout.
 	ProbeInterval time.Duration
 	// SilenceTimeout is how long no evidence of any kind may arrive before a
 	// participant is away, loading or not. Default 4 s.
@@ -117,3 +121,14 @@ func (p *Policy) lease(expected time.Duration) time.Duration {
 	expected = min(max(expected, 0), p.LoadCap) // twice an absurd one could overflow
 	return min(max(p.LoadTimeout, 2*expected), p.LoadCap)
 }
+
+// late is how long a page that speaks regularly may be silent before its browser
+// is asked: not so long that BlockedAfter or SilenceTimeout pass before the
+// browser has had the time to answer. Pages answer the server's pings every 2 s.
+func (p *Policy) late() time.Duration {
+	return min(p.BlockedAfter-p.ProbeInterval/2, p.SilenceTimeout*5/8)
+}
+
+// regularAfter is for how long a page must have spoken in time to be trusted to
+// go on so.
+func (p *Policy) regularAfter() time.Duration { return 15 * p.SilenceTimeout }

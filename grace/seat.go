@@ -24,6 +24,7 @@ type seat struct {
 
 	heard     time.Time // last evidence of any kind
 	pageHeard time.Time // the page's silence counts from here
+	regularly time.Time // since when the page was never late; see regular
 	beatHeard time.Time // last beat
 	probed    time.Time // last probe
 
@@ -54,7 +55,7 @@ type details struct {
 func (s *seat) connected(now time.Time, asked bool) {
 	s.attached, s.asked, s.hidden, s.away = true, asked, false, false
 	s.canProbe = asked && s.policy.ProbeInterval > 0
-	s.heard, s.pageHeard = now, now
+	s.heard, s.pageHeard, s.regularly = now, now, now
 	s.beatHeard, s.probed = time.Time{}, time.Time{}
 }
 
@@ -63,7 +64,7 @@ func (s *seat) connected(now time.Time, asked bool) {
 // while it lasted: a late look must not be harsher than a punctual one.
 func (s *seat) hear(now time.Time) {
 	if s.away || !now.Before(s.silentAt()) {
-		s.pageHeard = now
+		s.pageRan(now)
 	}
 	s.away = false
 	s.heard = now
@@ -71,7 +72,15 @@ func (s *seat) hear(now time.Time) {
 
 func (s *seat) hearPage(now time.Time) {
 	s.hear(now)
-	s.pageHeard = now
+	s.pageRan(now)
+}
+
+// pageRan notes that the page's silence counts from at.
+func (s *seat) pageRan(at time.Time) {
+	if at.Sub(s.pageHeard) > s.policy.late() {
+		s.regularly = at
+	}
+	s.pageHeard = at
 }
 
 // goAway starts the hold that goes with the reason. A lease that is open when
@@ -165,8 +174,28 @@ func (s *seat) goneReason() protocol.Reason {
 	return protocol.ReasonReconnectTimeout
 }
 
+// regular says whether the page has spoken in time for so long that its browser
+// need not be asked as well before it is late. Asking both all the time would
+// cost half as much again as asking the page, and find out nothing sooner.
+func (s *seat) regular() bool {
+	return s.policy.late() > s.policy.ProbeInterval && s.pageHeard.Sub(s.regularly) >= s.policy.regularAfter()
+}
+
+// probeAt is when the browser is asked next. Behind a page that is late for once
+// it is asked early enough to tell at BlockedAfter which of the two is silent.
 func (s *seat) probeAt() time.Time {
-	return latest(s.heard, s.probed).Add(s.policy.ProbeInterval)
+	last := latest(s.heard, s.probed)
+	at := last.Add(s.policy.ProbeInterval)
+	if !s.regular() {
+		return at
+	}
+	if due := s.pageHeard.Add(s.policy.late()); last.Before(due) {
+		return latest(at, due)
+	}
+	if blocked := s.pageHeard.Add(s.policy.BlockedAfter); last.Before(blocked) {
+		return earliest(at, blocked)
+	}
+	return at
 }
 
 // stateDeadline is when the current presence ends by itself.

@@ -224,7 +224,7 @@ func (t *Tracker) Beat(now time.Time, participant string, epoch uint64, pageSile
 	s.hear(now)
 	s.beatHeard = now
 	if at := now.Add(-max(pageSilent, 0)); at.After(s.pageHeard) {
-		s.pageHeard = at
+		s.pageRan(at)
 	}
 	t.settle(now, s, protocol.ReasonEvidence)
 }

@@ -6,7 +6,9 @@
 //	go run ./e2e/bench/probes -connections 5000 -time 30s
 //
 // Idle is the worst case: a page that sends something every second is never
-// asked. With -ping 1s the pages measure latency, as the loader does.
+// asked. With -ping 1s the pages measure latency, as the loader does. With
+// -settle 0 it measures the first minute of a connection, in which every browser
+// is asked each second; after it, as by default, only those whose pages are late.
 package main
 
 import (
@@ -31,12 +33,13 @@ import (
 func main() {
 	connections := flag.Int("connections", 5000, "of each server")
 	window := flag.Duration("time", 30*time.Second, "how long to measure")
+	settle := flag.Duration("settle", time.Minute+5*time.Second, "how long to wait between the last connection and measuring")
 	ping := flag.Duration("ping", 0, "how often a page measures its latency (0: never)")
 	limit := flag.Float64("limit", 1.3, "exit code 1 if asking costs more than this, relative to not asking")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	ratio, err := run(ctx, *connections, *window, *ping)
+	ratio, err := run(ctx, *connections, *settle, *window, *ping)
 	if err == nil && ratio > *limit {
 		err = fmt.Errorf("asking costs %.2f times as much, more than %.2f", ratio, *limit)
 	}
@@ -46,7 +49,7 @@ func main() {
 	}
 }
 
-func run(ctx context.Context, connections int, window, ping time.Duration) (ratio float64, err error) {
+func run(ctx context.Context, connections int, settle, window, ping time.Duration) (ratio float64, err error) {
 	dir, err := os.MkdirTemp("", "probes")
 	if err != nil {
 		return 0, err
@@ -69,7 +72,7 @@ func run(ctx context.Context, connections int, window, ping time.Duration) (rati
 	if err := connect(ctx, servers, connections, ping); err != nil {
 		return 0, err
 	}
-	if !sleep(ctx, 5*time.Second) { // what connecting cost is paid
+	if !sleep(ctx, max(settle, 5*time.Second)) { // what connecting cost is paid
 		return 0, ctx.Err()
 	}
 
