@@ -48,7 +48,11 @@ func (c *Conn) receive(t transports.Transport, frame []byte) {
 	}
 	switch kind {
 	case sio.Message:
-		c.message(t, data)
+		if raw := c.srv.raw; raw != nil {
+			raw(c, data)
+		} else {
+			c.message(t, data)
+		}
 	case sio.Pong:
 		// The module would crash on a pong before its first ping, and push
 		// back its ping timeout on any other.

@@ -33,6 +33,10 @@ type Server struct {
 	module *socket.Server
 	engine http.Handler // the module's
 
+	// raw takes Engine.IO messages in the place of Socket.IO. Only the suite of
+	// the Engine.IO protocol sets it, which is about what lies below.
+	raw func(*Conn, []byte)
+
 	mu        sync.Mutex
 	conns     map[*Conn]struct{}
 	bySID     map[string]*Conn // of Engine.IO, with long-polling only

@@ -23,6 +23,8 @@ import (
 //	(cd /tmp/socket.io/docs/socket.io-protocol/v5-test-suite && npm ci)
 //	INITGRACE_SUITES=/tmp/socket.io/docs go test -run ProtocolSuites ./server/socketio/
 //
+// The first is about Engine.IO below any Socket.IO and is run there; all the rest,
+// sockets, long-polling, upgrade, heartbeat and outbox, is what serves the second.
 // What must fail is listed with its reason; anything else that fails, and
 // anything on the list that passes, fails this test.
 func TestProtocolSuites(t *testing.T) {
@@ -31,25 +33,19 @@ func TestProtocolSuites(t *testing.T) {
 		t.Skip("INITGRACE_SUITES does not name the suites' folder")
 	}
 	const (
-		notSocketIO = "the text is not a Socket.IO packet, and nothing else is let in"
-		binary      = "binary packets are not part of this protocol"
-		namespace   = "there is one namespace"
+		binary    = "the guard lets no binary in"
+		namespace = "there is one namespace"
 	)
 	for _, suite := range []struct {
 		dir   string
+		raw   func(*Conn, []byte)
 		fails map[string]string
 	}{
-		{"engine.io-protocol/v4-test-suite", map[string]string{
-			"Engine.IO protocol message HTTP long-polling sends and receives a payload containing one plain text packet":         notSocketIO,
-			"Engine.IO protocol message HTTP long-polling sends and receives a payload containing several plain text packets":    notSocketIO,
-			"Engine.IO protocol message HTTP long-polling sends and receives a payload containing plain text and binary packets": notSocketIO,
-			"Engine.IO protocol message WebSocket sends and receives a plain text packet":                                        notSocketIO,
+		{"engine.io-protocol/v4-test-suite", func(c *Conn, data []byte) { c.put(append([]byte{byte(sio.Message)}, data...)) }, map[string]string{
+			"Engine.IO protocol message HTTP long-polling sends and receives a payload containing plain text and binary packets": binary,
 			"Engine.IO protocol message WebSocket sends and receives a binary packet":                                            binary,
-			"Engine.IO protocol upgrade successfully upgrades from HTTP long-polling to WebSocket":                               notSocketIO,
-			"Engine.IO protocol upgrade ignores HTTP requests with same sid after upgrade":                                       notSocketIO,
-			"Engine.IO protocol upgrade ignores WebSocket connection with same sid after upgrade":                                notSocketIO,
 		}},
-		{"socket.io-protocol/v5-test-suite", map[string]string{
+		{"socket.io-protocol/v5-test-suite", nil, map[string]string{
 			"Socket.IO protocol connect should allow connection to a custom namespace":                namespace,
 			"Socket.IO protocol connect should allow connection to a custom namespace with a payload": namespace,
 			"Socket.IO protocol disconnect should connect then disconnect from a custom namespace":    namespace,
@@ -65,6 +61,7 @@ func TestProtocolSuites(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			s.raw = suite.raw
 			l, err := net.Listen("tcp", "localhost:3000") // as the suites have it
 			if err != nil {
 				t.Fatal(err)
