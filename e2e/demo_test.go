@@ -66,7 +66,7 @@ func TestDemo(t *testing.T) {
 // TestDemoRefresh refreshes one of the players in the middle of the game: both
 // go on where they were.
 func TestDemoRefresh(t *testing.T) {
-	l := newStudy(t, study, func(c *server.Config) { c.Site = nil })
+	l := newStudy(t, study, func(c *server.Config) { c.Site, c.Policy.LeaveTimeout = nil, 0 }) // a busy machine takes its time
 	one := l.open("", "one", "autoplay&ticks=60")
 	two := l.open("", "two", "autoplay&ticks=60")
 	two.awaitPage(`Number(document.querySelector("#board").dataset.tick) >= 20`)

@@ -7,6 +7,7 @@ import (
 
 	"initgrace/grace"
 	"initgrace/grace/protocol"
+	"initgrace/server"
 )
 
 // TestRendererKilled: the partner is told at once, the seat is held for the
@@ -64,7 +65,7 @@ func TestRefresh(t *testing.T) {
 }
 
 func testRefresh(t *testing.T, pages, js string, blocks bool) {
-	l := newStudy(t, pages, nil)
+	l := newStudy(t, pages, func(c *server.Config) { c.Policy.LeaveTimeout = 0 }) // a busy machine takes its time
 	player, partner := couple(l)
 	player.identify()
 	saved := await[protocol.StateSaved](player,

@@ -4,7 +4,13 @@
 // handle to it.
 
 import { fault } from "./errors.js";
+import { whenGone } from "./lifeline.js";
 import { program } from "./program.js";
+import { nextTask } from "./task.js";
+
+// A worker asks the page twice a second. If it has not for this many seconds in
+// which the page itself ran, it has died, or is caught in a loop.
+const SILENT = 20;
 
 /**
  * startHost resolves with a host. Kind is "worker", "page", or "auto": a worker
@@ -44,10 +50,13 @@ class Companion {
 		}
 		this.say({ url: new URL("initgrace/beat", url).href });
 		this.ready = new Promise((resolve) => (this.settle = resolve));
+		let silent = 0; // seconds, a block of the page not counted
 		this.worker.onmessage = ({ data }) => {
+			silent = 0;
 			this.working = true;
 			this.settle();
 			if (data.ask) this.worker?.postMessage({}); // this thread runs
+			else if (data.lifeline) this.forgo = whenGone(data.lifeline, () => this.#lost("the worker has ended"));
 			else this.take?.(data);
 		};
 		this.worker.onerror = (e) => {
@@ -55,6 +64,23 @@ class Companion {
 			this.settle();
 			this.take?.({ crash: { message: e.message || "the worker has failed" } });
 		};
+		this.timer = setInterval(() => {
+			if (this.working && ++silent > SILENT) this.#lost(`the worker has been silent for ${SILENT} s`);
+		}, 1000);
+	}
+
+	// lost is the end of a worker that cannot tell of it.
+	#lost(message) {
+		if (!this.worker) return;
+		this.worker.terminate(); // and with it its socket, on which nobody answers
+		this.#done();
+		this.take?.({ crash: { message } });
+	}
+
+	#done() {
+		this.worker = undefined;
+		clearInterval(this.timer);
+		this.forgo?.();
 	}
 
 	/** A worker starts only while the main thread is free, so it is waited for; but not long. */
@@ -74,7 +100,7 @@ class Companion {
 	stop() {
 		const { worker } = this;
 		if (!worker) return;
-		this.worker = undefined;
+		this.#done();
 		worker.postMessage({ stop: true });
 		setTimeout(() => worker.terminate(), 3000);
 	}
@@ -126,6 +152,7 @@ class WorkerHost {
 		companion.take = answer;
 		companion.worker.postMessage({ start: files });
 		await Promise.race([started, companion.within(10_000)]);
+		if (!companion.working) await nextTask(); // the page may have been blocked all that time
 		const result = companion.working ? await started : await Promise.race([started, undefined]);
 		if (!result) throw failed("it did not start in time");
 		if (result.crash) throw failed(result.crash.message);
@@ -195,7 +222,7 @@ class WorkerHost {
 	#take(m) {
 		this.session = m.session ?? this.session;
 		this.status = m.status ?? this.status;
-		if (m.crash) this.link.crash(fault("crashed", m.crash.message));
+		if (m.crash) this.link?.crash(fault("crashed", m.crash.message));
 		else if (m.event) this.link.receive(m.event, m.json);
 		else if (m.run) this.#run(m.run, m.protected);
 		else if (m.result) this.#settle(m);

@@ -48,7 +48,7 @@ export interface ConnectOptions {
 	/** Gives up connecting. It has no effect on a session that was opened. */
 	signal?: AbortSignal;
 
-	/** How long connect tries. Default 30 000. */
+	/** How long connect tries, the loader's own download included. Default 30 000. */
 	timeoutMs?: number;
 	/** How long one attempt may take, from the dialling to the session. Default 10 000. */
 	connectTimeoutMs?: number;
@@ -78,11 +78,18 @@ export interface ConnectOptions {
 	/**
 	 * Where the loader's Go code and its socket live. "worker": in a worker,
 	 * which costs the page no time and whose timers and socket go on while the
-	 * page is frozen. "page": on the page's main thread. "auto": a worker, or the
-	 * page where there can be none, because the page's policy forbids it or the
-	 * loader comes from another origin. Default "page".
+	 * page is frozen. "page": on the page's main thread. "auto", the default: a
+	 * worker, or the page where there can be none, because the page's policy
+	 * forbids it or the loader comes from another origin.
 	 */
 	host?: "worker" | "page" | "auto";
+
+	/**
+	 * The page will load Pyodide: its files are downloaded while the loader
+	 * connects, with low priority. Give true, or what loadPyodide will be given
+	 * (indexURL, steps and options count). Default false.
+	 */
+	prefetch?: boolean | PyodideOptions;
 
 	/** Address of loader.wasm. Default: beside this script. */
 	wasmURL?: string | URL;
@@ -156,6 +163,17 @@ export interface Session {
 	 * Python sees no document.
 	 */
 	loadPyodide(options: PyodideOptions & { worker: true }): Promise<RemotePyodide>;
+
+	/**
+	 * The same ahead of time, during a compatibility check for instance, and
+	 * resolves when it is done. A later loadPyodide joins it, whether it is still
+	 * under way (then under the same lease) or not: it adds the packages that are
+	 * missing, runs its init, and returns the interpreter. Where and how Python
+	 * runs has been said here then: worker must be the same, indexURL, steps,
+	 * options and loadPyodide do not count any more. If it fails and nobody waits
+	 * for it, a later loadPyodide just begins anew.
+	 */
+	preload(options?: PyodideOptions): Promise<void>;
 
 	/**
 	 * Runs a function that will block the page, in the same way. Resolves with
@@ -342,7 +360,12 @@ export interface RemotePyodide {
 		unlink(path: string): Promise<void>;
 	};
 	readonly version: Promise<string>;
-	/** Ends the worker. Calls that are under way never settle. */
+	/**
+	 * Ends the worker. Calls that are under way, and later ones, reject with the
+	 * code closed; with worker_failed if the worker ended by itself, out of memory
+	 * for instance, which is noticed on HTTPS and localhost. The next loadPyodide
+	 * starts another.
+	 */
 	terminate(): void;
 	/** Whatever else Pyodide has. */
 	readonly [name: string]: any;
@@ -594,5 +617,5 @@ export type Code =
 	| "version_mismatch" // loader.js and loader.wasm are not of one version
 	| "load_failed" // Pyodide could not be started; cause is the browser's error
 	| "load_stalled" // nothing has arrived for stallMs
-	| "worker_failed" // worker: there can be none, or its script could not be loaded
+	| "worker_failed" // worker: there can be none, its script could not be loaded, or it has ended
 	| "package_failed"; // a package could not be loaded

@@ -6,6 +6,7 @@
 //	const session = await connect({ participant: "p1" });
 //	const pyodide = await session.loadPyodide();
 
+import { Ending } from "./ending.js";
 import { fault, report, text } from "./errors.js";
 import { startHost } from "./hosts.js";
 import { nextTask } from "./task.js";
@@ -13,7 +14,7 @@ import { nextTask } from "./task.js";
 export const version = "0.1.0";
 
 const defaults = {
-	host: "page",
+	host: "auto",
 	timeoutMs: 30_000, // of connect
 	callTimeoutMs: 30_000, // of one call
 	sendTimeoutMs: 120_000, // of a message: longer than a seat is usually held
@@ -56,14 +57,16 @@ export async function connect(options = {}) {
 	const url = new URL(o.url ?? "/", globalThis.location?.href ?? base).href;
 	o.signal?.throwIfAborted();
 	if (!["worker", "page", "auto"].includes(o.host)) throw fault("invalid_payload", "connect: host is worker, page or auto");
-	const host = await startHost(o.host, {
+	const began = performance.now();
+	if (o.prefetch) starter().then(({ prefetch }) => prefetch(url, o.prefetch)).catch(() => {}); // told to whoever loads
+	const host = await inTime(startHost(o.host, {
 		wasmURL: new URL(o.wasmURL ?? "loader.wasm", base).href,
 		execURL: new URL(o.wasmExecURL ?? "wasm_exec.js", base).href,
-	}, version, url);
+	}, version, url), o);
 	const kept = tokenStore(url, o.participant);
 	const settings = {
 		url, participant: o.participant, experiment: o.experiment, group: o.group,
-		token: o.token ?? kept.get(), pageId: o.pageId ?? pageId, timeoutMs: o.timeoutMs,
+		token: o.token ?? kept.get(), pageId: o.pageId ?? pageId, timeoutMs: Math.max(1, o.timeoutMs - (performance.now() - began)),
 		connectTimeoutMs: o.connectTimeoutMs, silenceMs: o.silenceMs, latencyMs: o.latencyMs,
 		backoffMinMs: o.backoffMinMs, backoffMaxMs: o.backoffMaxMs, queueSize: o.queueSize, keep: o.keep,
 	};
@@ -80,13 +83,31 @@ export async function connect(options = {}) {
 	}
 }
 
+// inTime is a host that has started, unless that takes too long.
+async function inTime(starting, { signal, timeoutMs }) {
+	let timer, abort;
+	try {
+		return await Promise.race([starting, new Promise((_, reject) => {
+			timer = setTimeout(() => reject(fault("unreachable", `connect: the loader could not be downloaded within ${timeoutMs / 1000} s. ` +
+				"Check the connection to its server, and try again")), Math.min(timeoutMs, 2 ** 31 - 1));
+			signal?.addEventListener("abort", (abort = () => reject(signal.reason)));
+		})]);
+	} catch (err) {
+		starting.then((host) => host.stop(), () => {});
+		throw err;
+	} finally {
+		clearTimeout(timer);
+		signal?.removeEventListener("abort", abort);
+	}
+}
+
 async function dial(host, settings, o, kept) {
 	o.signal?.throwIfAborted();
 	const link = new Link({ ...o, url: settings.url }, host, kept);
 	const { session, cancel } = host.dial(settings, link);
 	o.signal?.addEventListener("abort", cancel);
 	try {
-		link.open(await Promise.race([session, link.gone]));
+		link.open(await link.ending.race(session));
 		return new Session(link);
 	} catch (err) {
 		throw o.signal?.aborted ? o.signal.reason : err;
@@ -107,11 +128,9 @@ class Link {
 		this.listeners = new Map(Object.entries(o.on ?? {}).map(([event, fn]) => [event, new Set([fn])]));
 		this.queue = [];
 		this.flowing = false; // events wait until whoever called connect could say `on`
-		this.ended = null; // why
 		this.lastLoad = undefined;
 		this.seen = 0; // number of the last message given to listeners
-		this.gone = new Promise((_, reject) => (this.lose = reject));
-		this.gone.catch(() => {});
+		this.ending = new Ending();
 	}
 
 	onPage = {
@@ -176,14 +195,17 @@ class Link {
 
 	call(method, ...args) {
 		if (this.ended) return Promise.reject(this.ended);
-		return Promise.race([this.handle[method](...args), this.gone]);
+		return this.ending.race(this.handle[method](...args));
+	}
+
+	get ended() {
+		return this.ending.reason;
 	}
 
 	end(err) {
 		if (this.ended) return;
-		this.ended = err;
+		this.ending.come(err);
 		for (const [event, fn] of Object.entries(this.onPage)) globalThis.removeEventListener?.(event, fn);
-		this.lose(err);
 		if (this.handle) this.host.stop(); // before that, connect may try again
 	}
 
@@ -298,6 +320,12 @@ class Session {
 
 	loadPyodide(options = {}) {
 		return starter().then(({ loadPyodide }) => loadPyodide(this.#link, options));
+	}
+
+	preload(options = {}) {
+		const ahead = starter().then(({ preload }) => preload(this.#link, options));
+		ahead.catch(() => {}); // a load tries again, and tells
+		return ahead;
 	}
 
 	async close() {

@@ -98,7 +98,10 @@ async function instantiate(url, imports) {
 			: response.arrayBuffer().then((bytes) => WebAssembly.instantiate(bytes, imports));
 		return (await source).instance;
 	} catch (err) {
-		throw fault("wasm_unavailable", `${url}: ${text(err)}`, err);
+		const remedy = /content security|csp/i.test(text(err))
+			? "The content security policy has to allow 'wasm-unsafe-eval'"
+			: "It has to be served beside loader.js, as it was built";
+		throw fault("wasm_unavailable", `${url}: ${text(err)}. ${remedy}`, err);
 	}
 }
 

@@ -14,6 +14,7 @@
 // {participant, token}, {loading}.
 
 import { text } from "./errors.js";
+import { hold } from "./lifeline.js";
 import { program } from "./program.js";
 
 const every = 1000; // ms between two beats, and the silence that begins them
@@ -50,6 +51,7 @@ function ask() {
 	postMessage({ ask: true });
 }
 ask(); // also says that this thread has started
+hold().then((lifeline) => postMessage({ lifeline }));
 
 setInterval(() => {
 	const silent = performance.now() - heard;

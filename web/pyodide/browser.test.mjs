@@ -73,6 +73,11 @@ test("a page starts Pyodide", SLOW, async (t) => {
 		}
 		took = Math.round(r.page.at(-1).elapsedMs);
 	});
+	await t.test("whose files were downloaded before", async () => {
+		const { ahead, twice } = await evaluate(compiled, "fetchAhead()");
+		assert.deepEqual(ahead, ["compiled.zip", "pyodide-lock.json", "pyodide.asm.mjs", "pyodide.asm.wasm", "pyodide.mjs"]);
+		assert.deepEqual(twice, []);
+	});
 	await t.test("and has learnt how long that takes", async () => {
 		const r = await start(compiled, { expectedMs: 99_999 });
 		assert.ok(Math.abs(r.lease.expectedMs - took) <= 50, `${r.lease.expectedMs} ms expected after ${took} ms`);
@@ -109,5 +114,13 @@ test("a worker starts Pyodide, and the page runs on", SLOW, async (t) => {
 		document: false,
 	});
 	assert.deepEqual(r.phases, ["announced", "downloading", "starting", "init", "ready"]);
-	assert.deepEqual(r.server.map(({ phase }) => phase).at(-1), "init");
+	assert.deepEqual(r.ends, {
+		joined: 1, // one lease for preload and the load that joined it
+		dead: "worker_failed",
+		later: "worker_failed",
+		elsewhere: "invalid_payload",
+		package_: "package_failed",
+		again: [42, true, 0], // the worker that preload started is there without another lease
+		terminated: "closed",
+	});
 });

@@ -4,7 +4,7 @@
 import { fault, report, text } from "../errors.js";
 import { Estimate } from "./estimate.js";
 import { plan } from "./plan.js";
-import { startPyodide } from "./start.js";
+import { addPackages, startPyodide } from "./start.js";
 
 const defaults = {
 	stallMs: 30_000, // of a download
@@ -12,59 +12,154 @@ const defaults = {
 
 const ACK_MS = 2000;
 
-let interpreter; // Promise of the one on this page
+let interpreter; // Promise of the one on this page, once it is loaded for good
+let ahead; // what preload has begun, or an earlier try left: a load joins it
 
 /**
  * Session.loadPyodide. There is one interpreter on a page.
  * @param {object} link the way to the server: its url, lease(options, run) and emitLocal(event, data)
  */
 export function loadPyodide(link, options) {
-	interpreter ??= start(link, { ...defaults, ...options }).catch((err) => {
+	const o = { ...defaults, ...options };
+	interpreter ??= (ahead ? ahead.join(link, o) : start(link, o)).catch((err) => {
 		interpreter = undefined; // another try is another load
 		throw err;
 	});
 	return interpreter;
 }
 
-async function start(link, o) {
+/** Session.preload: everything that loadPyodide does, but a later call can add to it. */
+export async function preload(link, options) {
+	if (!interpreter) await (ahead ??= new Ahead(link, { ...defaults, ...options })).done;
+	else await interpreter;
+}
+
+/** prefetch lets the browser download Pyodide before anybody asks for it. */
+export async function prefetch(server, options) {
+	const { indexURL, options: { lockFileURL }, compiled } = await plan(server, { ...options });
+	const at = (name) => indexURL + name;
+	const data = [at("pyodide.asm.wasm"), compiled?.url ?? at("python_stdlib.zip"), lockFileURL ?? at("pyodide-lock.json")];
+	for (const href of [at("pyodide.mjs"), at("pyodide.asm.mjs"), ...data]) {
+		const script = href.endsWith(".mjs");
+		document.head.append(Object.assign(document.createElement("link"), {
+			rel: script ? "modulepreload" : "preload", href, fetchPriority: "low", ...(!script && { as: "fetch", crossOrigin: "anonymous" }),
+		}));
+	}
+}
+
+// What preload has begun. A load that comes before its lease is over goes on
+// under that one; else under another, if there is anything left to do.
+class Ahead {
+	constructor(link, o) {
+		this.o = o;
+		this.hearers = [o.onProgress];
+		this.over = start(link, o, this);
+		this.done = this.over.then(() => {}, (err) => {
+			if (this.python) return; // what a load added to it went wrong
+			if (ahead === this) ahead = undefined;
+			throw err;
+		});
+		this.done.catch(() => {}); // told to whoever waits
+	}
+
+	async join(link, o) {
+		if (Boolean(o.worker) !== Boolean(this.o.worker)) {
+			throw fault("invalid_payload", `loadPyodide: preload has started Python ${this.o.worker ? "in a worker" : "on the page"}. Say worker: ${Boolean(this.o.worker)}`);
+		}
+		o.signal?.throwIfAborted();
+		if (!this.closed) {
+			this.hearers.push(o.onProgress);
+			this.more = async (stages) => {
+				o.signal?.throwIfAborted();
+				await this.#add(o, stages);
+			};
+			const aborted = new Promise((_, reject) => o.signal?.addEventListener("abort", () => reject(o.signal.reason)));
+			return Promise.race([this.over, aborted]);
+		}
+		if (this.#missing(o).length || o.init) {
+			const stages = new Stages(link, [o.onProgress], o.expectedMs);
+			await under(link, o, stages, o.initPhase ?? "init", () => this.#add(o, stages));
+		}
+		return this.python;
+	}
+
+	#missing(o) {
+		return list(o.packages).filter((name) => !list(this.o.packages).includes(name));
+	}
+
+	async #add(o, stages) {
+		const packages = this.#missing(o);
+		if (packages.length) await this.engine.add(this.python, this.setup, packages, o, stages);
+		await initialize(this.python, o, stages);
+	}
+}
+
+const list = (packages) => [packages ?? []].flat();
+
+async function start(link, o, ahead) {
 	o.signal?.throwIfAborted();
 	const setup = await plan(link.url, o);
-	const packages = [o.packages ?? []].flat();
+	const packages = list(o.packages);
 	const place = o.worker ? "worker" : "page";
 	const estimate = new Estimate([place, setup.version ?? setup.indexURL, ...packages.toSorted()]);
-	const stages = new Stages(link, o, estimate.ms ?? o.expectedMs);
-	stages.tell({ phase: "announced" });
-	const lease = { ...o, id: "pyodide", phase: o.phase ?? "downloading", expectedMs: stages.expectedMs };
-	try {
-		const pyodide = await link.lease(lease, async (progress) => {
-			stages.begin(progress);
-			const start = o.worker ? await inWorker() : startPyodide;
-			const pyodide = await start(setup, packages, o, stages);
-			if (o.init) {
-				await stages.enter({ phase: "init" }, o.initPhase ?? "init");
-				await o.init(pyodide);
+	const stages = new Stages(link, ahead?.hearers ?? [o.onProgress], estimate.ms ?? o.expectedMs);
+	let took;
+	const pyodide = await under(link, o, stages, o.phase ?? "downloading", async () => {
+		const engine = o.worker ? await inWorker() : { start: startPyodide, add: addPackages };
+		const pyodide = await engine.start(setup, packages, { ...o, ended }, stages);
+		await initialize(pyodide, o, stages);
+		took = stages.elapsed;
+		if (ahead) {
+			Object.assign(ahead, { engine, setup, python: pyodide });
+			try {
+				await ahead.more?.(stages);
+			} finally {
+				ahead.closed = true;
 			}
-			return pyodide;
-		});
-		if (!o.loadPyodide) estimate.learn(stages.elapsed);
-		stages.tell({ phase: "ready", fraction: 1 });
+		}
 		return pyodide;
+	});
+	if (!o.loadPyodide) estimate.learn(took);
+	return pyodide;
+}
+
+// ended is told of an interpreter that is no more: the next load starts another.
+function ended() {
+	interpreter = ahead = undefined;
+}
+
+// under runs a part of the start under a lease.
+async function under(link, o, stages, phase, run) {
+	stages.tell({ phase: "announced" });
+	try {
+		const value = await link.lease({ ...o, id: "pyodide", phase, expectedMs: stages.expectedMs }, (progress) => {
+			stages.begin(progress);
+			return run();
+		});
+		stages.tell({ phase: "ready", fraction: 1 });
+		return value;
 	} catch (err) {
 		stages.tell({ phase: "failed", code: err?.code, message: String(err?.message ?? err) });
 		throw err;
 	}
 }
 
+async function initialize(pyodide, o, stages) {
+	if (!o.init) return;
+	await stages.enter({ phase: "init" }, o.initPhase ?? "init");
+	await o.init(pyodide);
+}
+
 const inWorker = () =>
-	import("./remote.js").then((remote) => remote.startInWorker, (err) => {
+	import("./remote.js").catch((err) => {
 		throw fault("worker_failed", `pyodide/remote.js, for Pyodide in a worker, could not be loaded: ${text(err)}`, err);
 	});
 
 // Stages tell the page and the server how far a load is.
 class Stages {
-	constructor(link, { onProgress }, expectedMs) {
+	constructor(link, hearers, expectedMs) {
 		this.link = link;
-		this.onProgress = onProgress;
+		this.hearers = hearers;
 		this.expectedMs = expectedMs;
 	}
 
@@ -92,10 +187,12 @@ class Stages {
 		this.last = stage;
 		const now = { ...stage, elapsedMs: this.elapsed, expectedMs: this.expectedMs };
 		this.link.emitLocal("progress", now);
-		try {
-			this.onProgress?.(now);
-		} catch (err) {
-			report(err);
+		for (const hear of this.hearers) {
+			try {
+				hear?.(now);
+			} catch (err) {
+				report(err);
+			}
 		}
 	}
 

@@ -5,6 +5,23 @@ import { fault, text } from "../errors.js";
 
 const CONFIG_MS = 5000; // without an answer the page's indexURL has to do
 
+const configs = new Map(); // server → Promise of what it says of Pyodide
+
+function configOf(server) {
+	if (!configs.has(server)) {
+		const config = (async () => {
+			const response = await fetch(new URL("initgrace/config.json", server), { signal: AbortSignal.timeout(CONFIG_MS) });
+			if (!response.ok) throw new Error(`config.json: HTTP ${response.status}`);
+			const { pyodide } = await response.json();
+			if (!pyodide) throw new Error("the server has no Pyodide");
+			return pyodide;
+		})();
+		configs.set(server, config);
+		config.catch(() => configs.delete(server)); // the next load asks again
+	}
+	return configs.get(server);
+}
+
 /**
  * @returns {Promise<{indexURL?: string, options: object, version?: string, files: Record<string, number>,
  *   compiled?: {url: string, sha256: string, size: number, imports: string[]}, packageURLs: string[]}>}
@@ -16,10 +33,7 @@ export async function plan(server, o) {
 	if (o.loadPyodide) return unknown;
 	let config;
 	try {
-		const response = await fetch(new URL("initgrace/config.json", server), { signal: AbortSignal.timeout(CONFIG_MS) });
-		if (!response.ok) throw new Error(`config.json: HTTP ${response.status}`);
-		config = (await response.json()).pyodide;
-		if (!config) throw new Error("the server has no Pyodide");
+		config = await configOf(server);
 	} catch (err) {
 		if (indexURL) return unknown;
 		throw fault("invalid_payload", `loadPyodide: indexURL is missing, and the server names none (${text(err)})`, err);

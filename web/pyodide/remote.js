@@ -1,7 +1,9 @@
 // Pyodide in a worker of its own, as the page sees it: every part of it is
 // there, and every answer is a promise (comlink).
 
+import { Ending } from "../ending.js";
 import { fault, text } from "../errors.js";
+import { whenGone } from "../lifeline.js";
 import { proxy, transferHandlers, wrap } from "../vendor/comlink.js";
 
 transferHandlers.set("python", {
@@ -9,47 +11,80 @@ transferHandlers.set("python", {
 	deserialize: ({ value, callable }) => (callable ? wrap(callable) : value),
 });
 
-/** As startPyodide in start.js, with Pyodide in a worker. */
-export async function startInWorker(setup, packages, o, stages) {
+const remotes = new WeakMap(); // a Pyodide as the page has it → what comlink makes of its worker
+
+/** As startPyodide in start.js, with Pyodide in a worker. o.ended is called when that is no more. */
+export async function start(setup, packages, o, stages) {
 	if (o.loadPyodide) throw fault("invalid_payload", "loadPyodide: a worker cannot run the page's own loadPyodide");
-	const { stallMs, phase, packagesPhase, options } = o;
-	const page = globalThis.location?.href;
-	const wheels = packages.map((name) => (/\.whl$/.test(name) ? new URL(name, page).href : name));
 	let worker;
 	try {
 		worker = new Worker(new URL("worker.js", import.meta.url), { type: "module" });
 	} catch (err) {
 		throw fault("worker_failed", `loadPyodide: there can be no worker: ${text(err)}`, err);
 	}
-	const broken = new Promise((_, reject) => {
-		worker.onerror = (e) => {
-			e.preventDefault?.();
-			reject(fault("worker_failed", `loadPyodide: the worker does not run: ${e.message || "its script could not be loaded"}`));
-		};
-		o.signal?.addEventListener("abort", () => reject(o.signal.reason), { once: true });
-	});
-	broken.catch(() => {});
+	const ending = new Ending();
+	let forgo, started;
+	const end = (err) => {
+		worker.terminate();
+		forgo?.();
+		ending.come(err);
+		if (started) o.ended();
+	};
+	worker.onerror = (e) => {
+		e.preventDefault?.();
+		end(fault("worker_failed", `the worker of Pyodide does not run: ${e.message || "its script could not be loaded"}`));
+	};
+	o.signal?.addEventListener("abort", () => end(o.signal.reason), { once: true });
 	try {
 		const remote = wrap(worker);
-		const told = proxy({
-			downloaded: (bytes) => stages.downloaded(bytes),
-			tell: (stage) => stages.tell(stage),
-			enter: (stage, phase) => stages.enter(stage, phase),
-			pass: (stage, phase) => stages.pass(stage, phase),
-		});
-		const failure = await Promise.race([broken, remote.start(setup, wheels, { stallMs, phase, packagesPhase, options }, told)]);
+		const told = (name) => {
+			forgo = whenGone(name, () => end(fault("worker_failed", "the worker of Pyodide has ended, perhaps because memory ran out. Load Pyodide again")));
+		};
+		const failure = await ending.race(remote.start(setup, wheels(packages), plain(o), hearing(stages), proxy(told)));
 		if (failure) throw fault(failure.code, failure.message);
-		const python = await Promise.race([broken, remote.python()]);
-		return new Proxy(python, {
-			get(python, name) {
-				if (name === "then") return undefined; // a promise may resolve with it
-				if (name === "terminate") return () => worker.terminate();
-				return python[name];
-			},
-		});
+		const python = guard(await ending.race(remote.python()), ending, () => end(fault("closed", "terminate() was called")));
+		remotes.set(python, { remote, ending });
+		started = true;
+		return python;
 	} catch (err) {
-		worker.terminate();
+		end(err);
 		if (err?.name === "DataCloneError") throw fault("invalid_payload", `loadPyodide: options for a worker must be plain data: ${text(err)}`, err);
 		throw err;
 	}
+}
+
+/** As addPackages in start.js. */
+export async function add(python, setup, packages, o, stages) {
+	const { remote, ending } = remotes.get(python);
+	const failure = await ending.race(remote.add(setup, wheels(packages), plain(o), hearing(stages)));
+	if (failure) throw fault(failure.code, failure.message);
+}
+
+const wheels = (packages) => packages.map((name) => (/\.whl$/.test(name) ? new URL(name, globalThis.location?.href).href : name));
+
+const plain = ({ stallMs, phase, packagesPhase, options }) => ({ stallMs, phase, packagesPhase, options });
+
+const hearing = (stages) =>
+	proxy({
+		downloaded: (bytes) => stages.downloaded(bytes),
+		tell: (stage) => stages.tell(stage),
+		enter: (stage, phase) => stages.enter(stage, phase),
+		pass: (stage, phase) => stages.pass(stage, phase),
+	});
+
+// guard is a remote object whose answers are rejected when its worker has ended:
+// comlink would wait for them for ever.
+function guard(remote, ending, terminate) {
+	const answer = (promise) => ending.race(promise).then((value) => (typeof value === "function" ? guard(value, ending) : value));
+	return new Proxy(remote, {
+		get(remote, name) {
+			if (name === "terminate" && terminate) return terminate;
+			const part = name === "then" && terminate ? undefined : remote[name]; // a promise may resolve with Pyodide
+			if (typeof part !== "function" || typeof name === "symbol") return name === "then" ? undefined : part;
+			if (name === "then") return (...to) => answer({ then: part }).then(...to);
+			return guard(part, ending);
+		},
+		apply: (remote, self, args) => answer(remote(...args)),
+		construct: (remote, args) => answer(new remote(...args)),
+	});
 }

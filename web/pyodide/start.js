@@ -13,27 +13,38 @@ let imports = 0;
  * @param {object} o what the page asked for; signal, stallMs, phase, packagesPhase, loadPyodide
  * @param {object} stages is told how far it is; see load.js
  */
-export async function startPyodide(setup, packages, o, stages) {
+export const startPyodide = (setup, packages, o, stages) =>
+	watched(setup, o, stages, async (watch) => {
+		const pyodide = await interpret(setup, o, watch, stages);
+		await add(pyodide, packages, o, watch, stages);
+		return pyodide;
+	});
+
+/** Packages for a Pyodide that has started. */
+export const addPackages = (pyodide, setup, packages, o, stages) =>
+	watched(setup, o, stages, (watch) => add(pyodide, packages, o, watch, stages));
+
+async function watched(setup, o, stages, run) {
 	const watch = new Watch(setup, o.stallMs, {
 		downloaded: (bytes) => stages.downloaded(bytes),
 		instantiated: () => stages.enter({ phase: "starting" }, o.phase ?? "starting"),
 	});
 	const abort = () => watch.fail(o.signal.reason);
 	o.signal?.addEventListener("abort", abort);
-	let pyodide;
 	try {
-		pyodide = await interpret(setup, o, watch, stages);
-		if (packages.length) {
-			await stages.enter({ phase: "packages" }, o.packagesPhase ?? "packages");
-			await watch.race(install(pyodide, packages, watch, (p) => stages.tell({ phase: "packages", ...p })));
-		}
+		return await run(watch);
 	} catch (err) {
 		throw o.signal?.aborted ? o.signal.reason : watch.explain(err);
 	} finally {
 		watch.stop();
 		o.signal?.removeEventListener("abort", abort);
 	}
-	return pyodide;
+}
+
+async function add(pyodide, packages, o, watch, stages) {
+	if (!packages.length) return;
+	await stages.enter({ phase: "packages" }, o.packagesPhase ?? "packages");
+	await watch.race(install(pyodide, packages, watch, (p) => stages.tell({ phase: "packages", ...p })));
 }
 
 // interpret starts Python: in steps and with the compiled library if the server

@@ -2,8 +2,9 @@
 // page's side.
 
 import { text } from "../errors.js";
+import { hold } from "../lifeline.js";
 import { expose, proxy, transferHandlers } from "../vendor/comlink.js";
-import { startPyodide } from "./start.js";
+import { addPackages, startPyodide } from "./start.js";
 
 let python;
 
@@ -32,14 +33,14 @@ transferHandlers.set("python", {
 });
 for (const [name, handler] of others) transferHandlers.set(name, handler);
 
+// attempt resolves with why it failed, since an Error crosses without its code.
+const attempt = (promise) => promise.then(() => {}, (err) => ({ code: err.code ?? "load_failed", message: text(err) }));
+
 expose({
-	// start resolves with why it failed, since an Error crosses without its code.
-	async start(setup, packages, o, stages) {
-		try {
-			python = await startPyodide(setup, packages, o, stages);
-		} catch (err) {
-			return { code: err.code ?? "load_failed", message: text(err) };
-		}
+	start: (setup, packages, o, stages, alive) => {
+		void hold().then(alive);
+		return attempt(startPyodide(setup, packages, o, stages).then((started) => (python = started)));
 	},
+	add: (setup, packages, o, stages) => attempt(addPackages(python, setup, packages, o, stages)),
 	python: () => proxy(python),
 });

@@ -9,7 +9,7 @@ async function study(participant: string, signal: AbortSignal): Promise<number> 
 	const session: Session = await connect({
 		participant, signal, url: "/", experiment: "e", group: "g", token: undefined, pageId: "p", host: "worker",
 		timeoutMs: 1, connectTimeoutMs: 1, callTimeoutMs: 1, silenceMs: 1, latencyMs: -1, backoffMinMs: 1, backoffMaxMs: 1,
-		queueSize: 1, wasmURL: new URL("https://example.org/loader.wasm"), wasmExecURL: "wasm_exec.js",
+		queueSize: 1, wasmURL: new URL("https://example.org/loader.wasm"), wasmExecURL: "wasm_exec.js", prefetch: { steps: true },
 		on: { partner_state: ({ state }) => void (state === "away") },
 	});
 	const remove: () => void = session.on("partner_state", (p: PartnerState) => console.log(p.participant, p.deadline_ms ?? 0));
@@ -19,6 +19,7 @@ async function study(participant: string, signal: AbortSignal): Promise<number> 
 	session.on("an event of the study's own", (data) => console.log(data.anything));
 
 	const waiting = await session.join({ size: 2 }, { timeoutMs: 1000 });
+	const ahead: void = await session.preload({ packages: "numpy", worker: false });
 	const python: any = await session.loadPyodide({
 		packages: ["numpy"], init: (p) => p.runPython("1"), expectedMs: 1000, unprotected: true, ackTimeoutMs: 1, stallMs: 1,
 		phase: "a", packagesPhase: "b", initPhase: "c", steps: true, signal, onProgress: ({ bytes = 0 }) => console.log(bytes),
@@ -41,7 +42,7 @@ async function study(participant: string, signal: AbortSignal): Promise<number> 
 	];
 	remove();
 	await session.close();
-	return waiting.present + trained + saved + seq + known.length + (outcome === "completed" ? 1 : 0) + ack;
+	return waiting.present + trained + saved + seq + known.length + (ahead ?? 0) + (outcome === "completed" ? 1 : 0) + ack;
 }
 
 study("p", AbortSignal.timeout(1000)).catch((err: InitgraceError) => console.error(told, err.code));

@@ -258,7 +258,7 @@ func TestLoad(t *testing.T) {
 	const blockMS = 1500
 	p.scene(&r, "loadTwice", map[string]int{"ms": blockMS})
 	if !r.Same || r.Loads != 1 {
-		t.Errorf("three calls made %d interpreters, one and the same: %t", r.Loads, r.Same)
+		t.Errorf("five calls made %d interpreters, one and the same: %t", r.Loads, r.Same)
 	}
 	start, complete := j.find(protocol.EventLoadStart), j.find(protocol.EventLoadComplete)
 	if len(start) != 1 || len(complete) != 1 {
@@ -481,6 +481,75 @@ func TestCrash(t *testing.T) {
 	}
 }
 
+// A worker that ends without a word, out of memory say, ends the session too.
+func TestWorkerDies(t *testing.T) {
+	if host != protocol.HostWorker {
+		t.Skip("no Go in a worker")
+	}
+	var j journal
+	s := newSite(t, j.study)
+	p := s.open(t)
+	var r struct {
+		properties
+		Pending outcome
+	}
+	p.scene(&r, "died", nil)
+	wantCode(t, "a call under way", r.Pending, "crashed")
+	if r.Connected || !strings.HasSuffix(r.names(), "close") {
+		t.Errorf("%+v", r.properties)
+	}
+	var now properties
+	p.scene(&now, "open", nil)
+	if !now.Connected {
+		t.Errorf("after another start: %+v", now)
+	}
+}
+
+// Where a policy forbids workers, or WASM in them, the loader runs on the page;
+// where it forbids WASM altogether, that is said.
+func TestPolicyForbids(t *testing.T) {
+	const here = "script-src 'self' 'unsafe-inline'"
+	for _, c := range []struct {
+		what, page, worker string // policies of the page and of the worker's script
+		host, code         string // of host "auto", and of host "worker"
+	}{
+		{"workers", here + " 'wasm-unsafe-eval'; worker-src 'none'", "", protocol.HostPage, "worker_unavailable"},
+		{"WASM in a worker", "", "script-src 'self'", protocol.HostPage, "wasm_unavailable"},
+		{"WASM on the page", here, "", protocol.HostWorker, ""},
+		{"WASM", here, "script-src 'self'", "", "wasm_unavailable"},
+	} {
+		t.Run(c.what, func(t *testing.T) {
+			var j journal
+			s := newSite(t, j.study)
+			s.serve(func(w http.ResponseWriter, r *http.Request) bool {
+				if r.URL.Path == "/" && c.page != "" {
+					w.Header().Set("Content-Security-Policy", c.page)
+				}
+				if r.URL.Path == "/initgrace/worker.js" && c.worker != "" {
+					w.Header().Set("Content-Security-Policy", c.worker)
+				}
+				return false
+			})
+			p := s.open(t)
+			for _, kind := range []string{"auto", protocol.HostWorker} {
+				var o outcome
+				p.scene(&o, "tryOpen", map[string]any{"host": kind})
+				var now properties
+				if _ = json.Unmarshal(o.Value, &now); c.code == "" || kind == "auto" && c.host != "" {
+					if now.Host != c.host || !now.Connected {
+						t.Errorf("host %q: runs in %q, %q %s", kind, now.Host, o.Code, o.Message)
+					}
+					continue
+				}
+				wantCode(t, kind, o, c.code)
+				if c.code == "wasm_unavailable" && !strings.Contains(o.Message, "'wasm-unsafe-eval'") {
+					t.Errorf("host %q: no remedy in %q", kind, o.Message)
+				}
+			}
+		})
+	}
+}
+
 // The program's files: what is wrong is said with a code, and trying again
 // works when it has been put right.
 func TestProgramUnavailable(t *testing.T) {
@@ -577,11 +646,28 @@ func TestConnectGivesUp(t *testing.T) {
 		t.Errorf("aborted: %+v", o)
 	}
 	o = outcome{}
-	p.scene(&o, "tryOpen", map[string]any{"timeoutMs": 1500, "connectTimeoutMs": 400})
+	p.scene(&o, "tryOpen", map[string]any{"timeoutMs": 3000, "connectTimeoutMs": 400})
 	wantCode(t, "a silent server", o, "unreachable")
 	if n := s.Count(); n < 3 {
 		t.Errorf("%d attempts", n)
 	}
+	s.serve(func(w http.ResponseWriter, r *http.Request) bool {
+		if r.URL.Path == "/initgrace/loader.wasm" {
+			<-r.Context().Done() // a download that stands still
+		}
+		return false
+	})
+	other := map[string]any{"wasmURL": "/initgrace/loader.wasm?another", "timeoutMs": 500}
+	o = outcome{}
+	p.scene(&o, "tryOpen", other)
+	wantCode(t, "a download that stands still", o, "unreachable")
+	o = outcome{}
+	other["timeoutMs"] = 60_000
+	p.scene(&o, "abort", other)
+	if o.Message != "the page's own reason" {
+		t.Errorf("aborted while downloading: %+v", o)
+	}
+	s.serve(nil)
 	o = outcome{}
 	p.scene(&o, "tryOpen", map[string]any{"participant": ""})
 	wantCode(t, "no participant", o, "unauthorized")

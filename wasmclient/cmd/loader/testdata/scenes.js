@@ -90,8 +90,10 @@ const own = (ms) => async () => {
 };
 export async function loadTwice({ ms }) {
 	const loadPyodide = own(ms);
+	void session.preload({ loadPyodide });
 	const [a, b] = await Promise.all([session.loadPyodide({ loadPyodide }), session.loadPyodide({ loadPyodide })]);
 	const c = await session.loadPyodide({ loadPyodide });
+	await session.preload();
 	return { same: a === b && b === c, loads, now: properties() };
 }
 
@@ -137,6 +139,15 @@ export function panic() {
 	};
 	caught(session.emit("now"));
 	return heard("close").then(properties);
+}
+
+// The worker ends, and no event says so.
+export async function died() {
+	await open({});
+	const pending = caught(session.emit("never acknowledged"));
+	await sleep(50);
+	inWorker("die");
+	return { pending: await pending, ...(await heard("close").then(properties)) };
 }
 
 // Go's program is made to trap, as an out-of-memory would.

@@ -1,4 +1,4 @@
-import { loadPyodide } from "/initgrace/pyodide/load.js";
+import { loadPyodide, prefetch, preload } from "/initgrace/pyodide/load.js";
 import { nextTask } from "/initgrace/task.js";
 
 // A way to a server that grants everything at once and keeps what it is told.
@@ -8,6 +8,7 @@ function link(told) {
 		emitLocal: (event, data) => event === "progress" && told.page.push(data),
 		async lease(options, run) {
 			told.lease = options;
+			told.leases = (told.leases ?? 0) + 1;
 			return run(async (phase, fraction, left) => void told.server.push({ phase, fraction, left }));
 		},
 	};
@@ -44,8 +45,9 @@ globalThis.startWorker = async () => {
 	const failed = await loadPyodide(link(told), { worker: true, packages: ["/nowhere-1.0-py3-none-any.whl"] }).catch((err) => err.code);
 	const refused = await loadPyodide(link(told), { worker: true, options: { stdout() {} } }).catch((err) => err.code);
 	const own = await loadPyodide(link(told), { worker: true, loadPyodide: () => {} }).catch((err) => err.code);
-	told.page.length = 0;
-	const python = await loadPyodide(link(told), {
+	told.page.length = told.leases = 0;
+	const ahead = preload(link(told), { worker: true });
+	const python = await loadPyodide(link(told), { // joins it
 		worker: true,
 		init: async (python) => {
 			await python.FS.writeFile("study.py", "class Game:\n\tdef step(self, n): return {'n': n + 1, 'path': [n]}\n");
@@ -70,6 +72,31 @@ globalThis.startWorker = async () => {
 		library: await python.runPython("import json; json.__file__.rpartition('.')[2]"),
 		document: await python.runPython("import js; hasattr(js, 'document')"),
 	};
-	python.terminate();
-	return { failed, refused, own, tasks, answers, phases: [...new Set(told.page.map(({ phase }) => phase))], server: told.server };
+	await ahead;
+	const joined = told.leases;
+	const [phases, server] = [[...new Set(told.page.map(({ phase }) => phase))], [...told.server]];
+	const dead = await python.runPythonAsync("import asyncio, js; js.close(); await asyncio.sleep(600)").catch((err) => err.code);
+	const later = await step(1).catch((err) => err.code);
+
+	// Another one, and what comes when it is there.
+	await preload(link(told), { worker: true });
+	const elsewhere = await loadPyodide(link(told), { worker: false }).catch((err) => err.code);
+	const package_ = await loadPyodide(link(told), { worker: true, packages: "/nowhere-1.0-py3-none-any.whl" }).catch((err) => err.code);
+	const before = told.leases;
+	const other = await loadPyodide(link(told), { worker: true });
+	const again = [await other.runPython("6 * 7"), other !== python, told.leases - before];
+	const pending = other.runPythonAsync("import asyncio; await asyncio.sleep(600)").catch((err) => err.code);
+	other.terminate();
+	const ends = { joined, dead, later, elsewhere, package_, again, terminated: await pending };
+	return { ends, failed, refused, own, tasks, answers, phases, server };
+};
+
+// What the browser downloads ahead of a start, and how often in all.
+globalThis.fetchAhead = async () => {
+	await prefetch(new URL("/", location).href, {});
+	const files = () => performance.getEntriesByType("resource").filter(({ name }) => /\/pyodide\/|zip$/.test(name) && !name.includes("/initgrace/"));
+	while (files().length < 5) await nextTask();
+	const ahead = files().map(({ name }) => name.split("/").at(-1)).toSorted();
+	await loadPyodide(link({ page: [], server: [] }), {});
+	return { ahead, twice: files().filter(({ name, transferSize }, i, all) => transferSize > 0 && all.findIndex((f) => f.name === name) < i).map(({ name }) => name) };
 };
