@@ -38,6 +38,7 @@ const (
 	progress             //
 	complete             //
 	switched             // another policy came into force
+	extended             // somebody gave more time
 	closed               // the socket closed
 	restart              // the process died, and another one took over
 	ended                // somebody ended the session
@@ -54,6 +55,8 @@ type fact struct {
 	load       grace.LoadRequest
 	failed     bool            // complete
 	why        protocol.Reason // closed, ended
+	by         time.Duration   // extended
+	held       bool            // extended: it was the hold, not a lease
 
 	discounted   bool // a pong, when only a worker's beats are believed
 	afterSilence bool // evidence that ended a silence of everything
@@ -77,6 +80,7 @@ type verdict struct {
 	changes []grace.Change
 	lease   grace.Lease   // of start and progress
 	took    time.Duration // of complete
+	until   time.Time     // of extended
 	id      string        // of complete
 	refused protocol.Code // of the load events
 	known   bool          // attach: there was a session
@@ -324,6 +328,17 @@ func (h *life) scan(facts []*fact) *ledger {
 				s.over, s.end, l.changed = true, f.at, true
 				l.id, l.took = s.ID, f.at.Sub(s.began)
 			}
+		case extended:
+			var last *spell
+			for i := range l.spells {
+				if s := &l.spells[i]; !s.over && (last == nil || s.deadline.After(last.deadline)) {
+					last = s
+				}
+			}
+			if !f.held && last != nil {
+				last.deadline = f.extend(last.deadline)
+				l.until = last.deadline
+			}
 		}
 	}
 	return l
@@ -340,6 +355,22 @@ func (f *fact) lease(s *spell) grace.Lease {
 		furthest = s.deadline
 	}
 	return grace.Lease{ID: s.ID, Start: s.began, Deadline: s.deadline, Cap: furthest}
+}
+
+// extend is where an end is after more time was given: never further than the
+// longest lease from now, never earlier than it was.
+func (f *fact) extend(end time.Time) time.Time {
+	to, limit := end, f.at.Add(f.policy.LoadCap)
+	if f.by > 0 {
+		to = end.Add(f.by)
+	}
+	if to.After(limit) {
+		to = limit
+	}
+	if to.Before(end) {
+		to = end
+	}
+	return to
 }
 
 // length is how long a lease may be for an expectation, from now.
@@ -458,6 +489,7 @@ func (h *life) add(f fact) verdict {
 		h.policy = h.base
 	}
 	f.policy = h.policy
+	f.held = f.kind == extended && before.presence == protocol.Away
 	silence := wasOpen && before.presence != protocol.Away && !f.at.Before(h.silentAt())
 	f.discounted = f.kind == browser && h.onlyBeatsCount()
 	if f.kind == attach {
@@ -521,6 +553,8 @@ func (h *life) add(f fact) verdict {
 		why = protocol.ReasonRestart
 	case switched:
 		why = protocol.ReasonPolicy
+	case extended:
+		why = protocol.ReasonExtended
 	}
 
 	// Away: what made it so, and whether the page is over.
@@ -584,6 +618,9 @@ func (h *life) add(f fact) verdict {
 	switch last.presence {
 	case protocol.Away:
 		c.Deadline = hold
+		if f.kind == extended {
+			v.until = hold
+		}
 	case protocol.Blocked:
 		c.Deadline = giveUp
 	case protocol.Loading:
@@ -593,7 +630,7 @@ func (h *life) add(f fact) verdict {
 		c.Phase, c.Expected = open[len(open)-1].Phase, open[len(open)-1].Expected
 	}
 	other := c.Phase != h.told.Phase || c.Expected != h.told.Expected || !c.Deadline.Equal(h.told.Deadline)
-	if c.From != c.To || c.To == protocol.Loading && other || c.To == protocol.Away && newlyOver || f.kind == switched && c.To != protocol.Gone && other {
+	if c.From != c.To || c.To == protocol.Loading && other || c.To == protocol.Away && newlyOver || (f.kind == switched || f.kind == extended) && c.To != protocol.Gone && other {
 		h.seq++
 		c.Seq = h.seq
 		h.told = c
@@ -615,14 +652,18 @@ func (h *life) hold() time.Time {
 	for first > 0 && h.facts[first].kind != restart && h.facts[first-1].presence == protocol.Away {
 		first--
 	}
-	for _, f := range h.facts[first:] {
-		if f.pageOver {
-			return f.at.Add(f.policy.LeaveTimeout)
-		}
-	}
 	at := h.facts[first].at.Add(h.facts[first].policy.ReconnectTimeout)
 	if d := leaseEnd(h.scan(h.facts[:first+1]).open()); d.After(at) {
 		at = d
+	}
+	over := false
+	for _, f := range h.facts[first:] {
+		switch {
+		case f.pageOver && !over:
+			at, over = f.at.Add(f.policy.LeaveTimeout), true
+		case f.kind == extended:
+			at = f.extend(at)
+		}
 	}
 	return at
 }
