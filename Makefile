@@ -1,6 +1,7 @@
 # make          bin/initgrace: the server, with the loader, Pyodide and the demo in it
 # make run      builds it and starts the demo study
 # make test     everything that must hold before a commit
+# make bench    this server beside others, into BENCHMARKS.md; BENCH=-quick for less
 # make clean    removes what was built
 
 GO     ?= go
@@ -12,7 +13,7 @@ JS = GOOS=js GOARCH=wasm
 JS_PACKAGES = ./grace/protocol/... ./wasmclient/...
 SUDO = $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: build run wasm size web test lint unit wasm-test js-test e2e test-tools clean
+.PHONY: build run wasm size web test lint unit wasm-test js-test e2e bench test-tools clean
 
 build: web
 	CGO_ENABLED=0 $(GO) build $(GOFLAGS_RELEASE) -o bin/initgrace ./server/cmd/initgrace
@@ -73,6 +74,11 @@ js-test: node_modules/.package-lock.json
 e2e: build
 	$(GO) test -count=1 -timeout=25m ./e2e/...
 	INITGRACE_HOST=page $(GO) test -count=1 ./wasmclient/cmd/loader # the worker's turn was in unit
+
+# About an hour; BENCH=-quick: about 8 min. Linux only.
+bench: build
+	$(GO) build -o bin/bench/compare ./e2e/bench/compare
+	bin/bench/compare -fresh -browser $(BENCH)
 
 # A browser for e2e, a C compiler for -race, a Redis that can be killed, a proxy
 # as it stands before real servers, and what researchers read exports with.

@@ -1,0 +1,164 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// A contestant is a server that can be started.
+type contestant struct {
+	name, what string
+	build      string // a Go package; empty: nothing is built
+	command    func(dir string) []string
+	missing    func() error // nil: nothing can be
+	goroutines bool
+}
+
+// limits switches off what would refuse a crowd that comes from one address, and
+// the budget of loads.
+const study = "policy: {load_count: 1000000, load_budget: 100h}\n"
+
+func initgrace(dir string, more ...string) []string {
+	file := filepath.Join(dir, "study.yaml")
+	if err := os.WriteFile(file, []byte(study), 0o600); err != nil {
+		panic(err)
+	}
+	return append([]string{"bin/initgrace", "serve", "--addr", "127.0.0.1:0", "--study", file, "--log-level", "error",
+		"--max-connections=-1", "--max-per-address=-1", "--max-handshakes=-1", "--max-events=-1", "--max-bytes=-1"}, more...)
+}
+
+var contestants = []contestant{
+	{
+		name: "initgrace", what: "this server, sessions in memory", goroutines: true,
+		command: func(dir string) []string { return initgrace(dir) },
+	}, {
+		name: "initgrace-db", what: "this server with `--db`: an ack means that it is on the disk", goroutines: true,
+		command: func(dir string) []string { return initgrace(dir, "--db", filepath.Join(dir, "study.db")) },
+	}, {
+		name: "floor", what: "a bare WebSocket server that hand-speaks the minimum and checks nothing", goroutines: true,
+		build:   "./e2e/bench/servers/floor",
+		command: func(string) []string { return []string{"bin/bench/floor"} },
+	}, {
+		name: "bare", what: "the Go Socket.IO module on which this server stands, alone", goroutines: true,
+		build:   "./e2e/bench/servers/bare",
+		command: func(string) []string { return []string{"bin/bench/bare"} },
+	}, {
+		name: "node", what: "Node with socket.io",
+		command: func(string) []string { return []string{"node", "e2e/bench/servers/node/server.js"} },
+		missing: func() error {
+			if _, err := os.Stat("node_modules/socket.io"); err != nil {
+				return errors.New("needs Node and `npm ci`")
+			}
+			return nil
+		},
+	}, {
+		name: "flask", what: "Flask-SocketIO on eventlet (Debian's packages)",
+		command: func(string) []string { return []string{"/usr/bin/python3", "e2e/bench/servers/flask/server.py"} },
+		missing: func() error {
+			if out, err := exec.Command("/usr/bin/python3", "-c", "import flask_socketio, eventlet").CombinedOutput(); err != nil {
+				return fmt.Errorf("needs `apt install python3-flask-socketio python3-eventlet`: %s", lastLine(out))
+			}
+			return nil
+		},
+	},
+}
+
+func lastLine(b []byte) string {
+	b = bytes.TrimSpace(b)
+	return string(b[bytes.LastIndexByte(b, '\n')+1:])
+}
+
+// A process is a running contestant.
+type process struct {
+	cmd  *exec.Cmd
+	addr string
+	said bytes.Buffer // on stderr
+	dir  string
+}
+
+// start runs a contestant until it listens.
+func (c contestant) start(work string) (*process, error) {
+	dir, err := os.MkdirTemp(work, c.name)
+	if err != nil {
+		return nil, err
+	}
+	args := c.command(dir)
+	p := &process{cmd: exec.Command(args[0], args[1:]...), dir: dir}
+	p.cmd.Stderr = &p.said
+	out, err := p.cmd.StdoutPipe()
+	if err == nil {
+		err = p.cmd.Start()
+	}
+	if err != nil {
+		os.RemoveAll(dir)
+		return nil, err
+	}
+	address := make(chan string, 1)
+	go func() {
+		defer close(address)
+		for lines := bufio.NewScanner(out); lines.Scan(); {
+			if _, rest, ok := strings.Cut(lines.Text(), "serves http://"); ok {
+				address <- strings.TrimRight(rest, "/")
+			}
+		}
+	}()
+	select {
+	case p.addr = <-address:
+	case <-time.After(20 * time.Second):
+	}
+	if p.addr == "" {
+		p.stop()
+		return nil, fmt.Errorf("%s does not start: %s", c.name, lastLine(p.said.Bytes()))
+	}
+	return p, nil
+}
+
+// stop kills the process.
+func (p *process) stop() {
+	p.cmd.Process.Kill()
+	p.cmd.Wait()
+	os.RemoveAll(p.dir)
+}
+
+// goroutines ends a Go program the way in which it lists its goroutines.
+func (p *process) goroutines() int {
+	p.cmd.Process.Signal(syscall.SIGQUIT)
+	p.cmd.Wait()
+	return bytes.Count(p.said.Bytes(), []byte("\ngoroutine "))
+}
+
+// cpu is the processor time that the process has used.
+func (p *process) cpu() time.Duration {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.cmd.Process.Pid))
+	if err != nil {
+		return 0
+	}
+	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
+	var ticks int64
+	for _, f := range fields[11:13] { // utime and stime
+		n, _ := strconv.ParseInt(f, 10, 64)
+		ticks += n
+	}
+	return time.Duration(ticks) * time.Second / 100 // USER_HZ is 100 on every Linux
+}
+
+// rss is the memory of the process in bytes.
+func (p *process) rss() int64 {
+	status, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
+	_, rest, _ := bytes.Cut(status, []byte("VmRSS:"))
+	fields := bytes.Fields(rest)
+	if len(fields) == 0 {
+		return 0
+	}
+	kb, _ := strconv.ParseInt(string(fields[0]), 10, 64)
+	return kb << 10
+}
