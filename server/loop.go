@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"runtime/debug"
 	"sync/atomic"
@@ -58,6 +59,7 @@ type loop struct {
 
 	commits   chan batch
 	committed chan batch  // what came back, with its error
+	cut       func()      // ends all connections at once
 	closing   bool        // participants are not away because the server leaves
 	failing   atomic.Bool // the last batch could not be stored
 }
@@ -284,6 +286,11 @@ func (l *loop) commit() {
 			began := time.Now()
 			b.err = l.store.Put(ctx, b.Batch)
 			cancel()
+			if errors.Is(b.err, store.ErrSuperseded) {
+				// Where the participants now belong they will be told: what this one
+				// would say, even that something could not be stored, is out of date.
+				l.cut()
+			}
 			l.metrics.Stored(len(b.Sessions)+len(b.Messages)+len(b.Mailboxes)+len(b.Records), time.Since(began), b.err)
 			if l.failing.Store(b.err != nil); b.err == nil {
 				l.feed.Stored(b.Records)

@@ -73,6 +73,7 @@ func New(cfg Config) (*Server, error) {
 		Limits: cfg.Limits, Logger: cfg.Logger,
 	})
 	if err == nil {
+		l.cut = s.sock.Cut
 		s.measure()
 		err = s.routes(cfg)
 	}

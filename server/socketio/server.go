@@ -93,15 +93,7 @@ func New(h Handler, o *Options) (*Server, error) {
 // back if they can. It returns when every Disconnected has returned; if ctx
 // ends first, it cuts the connections that are left and returns ctx's error.
 func (s *Server) Close(ctx context.Context) error {
-	s.mu.Lock()
-	if !s.closing {
-		s.closing = true
-		close(s.stop)
-		if len(s.conns) == 0 {
-			close(s.drained)
-		}
-	}
-	s.mu.Unlock()
+	s.refuse()
 	for _, c := range s.all() {
 		c.Close("server shutting down", ComeBack)
 	}
@@ -114,6 +106,28 @@ func (s *Server) Close(ctx context.Context) error {
 			c.out.cut()
 		}
 		return ctx.Err()
+	}
+}
+
+// Cut ends every connection as if the network had, with what was emitted and is
+// not written yet, and refuses new ones. Close is still to be called.
+func (s *Server) Cut() {
+	s.refuse()
+	for _, c := range s.all() {
+		c.out.cut()
+	}
+}
+
+// refuse admits nobody any more.
+func (s *Server) refuse() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.closing {
+		s.closing = true
+		close(s.stop)
+		if len(s.conns) == 0 {
+			close(s.drained)
+		}
 	}
 }
 

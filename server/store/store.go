@@ -17,6 +17,10 @@ import (
 // read: edited by hand, or damaged.
 var ErrCorrupt = errors.New("the stored data is damaged")
 
+// ErrSuperseded is wrapped by Put's error when another server has taken over what
+// is stored. Nothing that this one decides counts any more.
+var ErrSuperseded = errors.New("another server has taken over")
+
 // A Session is what is kept for a participant. It is never forgotten: a
 // participant who comes back after the seat was given up finds its State.
 type Session struct {

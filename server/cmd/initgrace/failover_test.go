@@ -5,13 +5,8 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"fmt"
-	"io"
-	"net"
-	"net/http"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -20,6 +15,7 @@ import (
 	"time"
 
 	"initgrace/grace/protocol"
+	"initgrace/server/deploy/deploytest"
 	"initgrace/server/eventlog"
 	"initgrace/server/faultproxy"
 	"initgrace/server/store/redis"
@@ -67,7 +63,12 @@ func testFailover(t *testing.T, harm func(*node)) {
 	leader.wait(t, "serves")
 	other := startNode(t, db.URL, study)
 	other.wait(t, "stands by")
-	front := startNginx(t, leader.addr, other.addr)
+	nginx, err := deploytest.StartNginx(leader.addr, other.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nginx.Stop)
+	front := nginx.Addr
 
 	partner := join(t, front, "partner")
 	player := join(t, front, "player")
@@ -211,30 +212,15 @@ type node struct {
 	done  chan struct{}
 }
 
-var built = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "initgrace-")
-	if err != nil {
-		return "", err
-	}
-	binary := filepath.Join(dir, "initgrace")
-	out, err := exec.Command("go", "build", "-o", binary, "initgrace/server/cmd/initgrace").CombinedOutput()
-	if err != nil {
-		return "", fmt.Errorf("%w\n%s", err, out)
-	}
-	return binary, nil
-})
-
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if binary, err := built(); err == nil && code >= 0 {
-		os.RemoveAll(filepath.Dir(binary))
-	}
+	deploytest.RemoveBinary()
 	os.Exit(code)
 }
 
 func startNode(t *testing.T, db, study string) *node {
 	t.Helper()
-	binary, err := built()
+	binary, err := deploytest.Binary()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -292,48 +278,9 @@ func (n *node) exit(t *testing.T) {
 
 func freeAddr(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	addr, err := deploytest.FreeAddr()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	return l.Addr().String()
-}
-
-// startNginx starts nginx with the configuration that is recommended.
-func startNginx(t *testing.T, one, two string) (addr string) {
-	t.Helper()
-	path, err := exec.LookPath("nginx")
-	if err != nil {
-		path = "/usr/sbin/nginx"
-	}
-	text, err := os.ReadFile("../../deploy/nginx.conf")
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr = freeAddr(t)
-	dir := t.TempDir()
-	conf := strings.NewReplacer("127.0.0.1:8080", addr, "127.0.0.1:8081", one, "127.0.0.1:8082", two).Replace(string(text))
-	conf = strings.Replace(conf, "http {", "http {\n\taccess_log off;\n\tclient_body_temp_path body;\n\tproxy_temp_path proxy;\n\tfastcgi_temp_path fastcgi;\n\tuwsgi_temp_path uwsgi;\n\tscgi_temp_path scgi;", 1)
-	if err := os.WriteFile(filepath.Join(dir, "nginx.conf"), []byte(conf), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	var log bytes.Buffer
-	nginx := exec.Command(path, "-p", dir, "-c", "nginx.conf", "-e", "stderr", "-g", "daemon off; master_process off;")
-	nginx.Stderr = &log
-	if err := nginx.Start(); err != nil {
-		t.Fatalf("%v; make test-tools installs nginx", err)
-	}
-	t.Cleanup(func() { nginx.Process.Kill(); nginx.Wait() })
-	for deadline := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
-		res, err := http.Get("http://" + addr + "/healthz")
-		if err == nil {
-			io.Copy(io.Discard, res.Body)
-			res.Body.Close()
-			return addr
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("nginx: %v\n%s", err, &log)
-		}
-	}
+	return addr
 }

@@ -13,6 +13,7 @@ import (
 
 	"initgrace/server"
 	"initgrace/server/socketio"
+	"initgrace/server/store"
 	"initgrace/server/store/redis"
 	"initgrace/server/store/sqlite"
 )
@@ -125,7 +126,7 @@ func (s serve) Run(ctx context.Context, c console) error {
 	case <-ctx.Done():
 		log.Info("shutting down")
 	case <-superseded(shared):
-		err = fmt.Errorf("--redis: %w; start this one again to stand by", redis.ErrSuperseded)
+		err = fmt.Errorf("--redis: %w; start this one again to stand by", store.ErrSuperseded)
 		patience = time.Second // nothing of this one's can be stored any more
 	}
 	ending, cancel := context.WithTimeout(context.Background(), patience)

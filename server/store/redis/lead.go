@@ -3,12 +3,13 @@ package redis
 import (
 	"context"
 	_ "embed"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"initgrace/server/store"
 )
 
 // Of the servers that share a prefix one leads: it alone decides about seats, and
@@ -17,9 +18,6 @@ import (
 // begins the next term. Terms fence: put.lua refuses what an earlier term wants to
 // store, so a leader that was stopped for a minute and knows nothing of its
 // successor cannot acknowledge anything any more.
-
-// ErrSuperseded says that another server leads now.
-var ErrSuperseded = errors.New("another server has taken over")
 
 const (
 	// leadFor is how long a leader may be silent before another one takes over:
@@ -42,7 +40,7 @@ var (
 // Lead waits until no other server leads, and then does; a Redis that is away is
 // waited for. The error is ctx's. It must have returned
 // before anything is stored that another server might store as well. From then on
-// Put fails with ErrSuperseded once another server has taken over.
+// Put fails with store.ErrSuperseded once another server has taken over.
 func (s *Store) Lead(ctx context.Context) error {
 	for {
 		term, err := leadScript.Run(ctx, s.client, []string{s.prefix}, leadFor.Milliseconds()).Int64()
@@ -80,7 +78,7 @@ func (s *Store) lead() {
 			return
 		case <-tick.C:
 		}
-		if s.renew(leadFor) == ErrSuperseded {
+		if s.renew(leadFor) == store.ErrSuperseded {
 			close(s.superseded)
 			return
 		}
@@ -97,7 +95,7 @@ func (s *Store) renew(d time.Duration) error {
 // fenced recognises the refusal of a script.
 func fenced(err error) error {
 	if err != nil && strings.HasPrefix(err.Error(), "FENCED") {
-		return ErrSuperseded
+		return store.ErrSuperseded
 	}
 	return err
 }
@@ -109,7 +107,7 @@ func (s *Store) resign() {
 	}
 	close(s.leading)
 	<-s.led
-	if err := s.renew(0); err != nil && err != ErrSuperseded {
+	if err := s.renew(0); err != nil && err != store.ErrSuperseded {
 		s.o.Logger.Warn("another server has to wait for the lease to run out", "err", fmt.Sprint(err))
 	}
 }

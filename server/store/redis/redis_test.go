@@ -330,7 +330,7 @@ func TestLead(t *testing.T) {
 	if err := third.Lead(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if err := second.Put(t.Context(), batch); !errors.Is(err, redis.ErrSuperseded) {
+	if err := second.Put(t.Context(), batch); !errors.Is(err, store.ErrSuperseded) {
 		t.Errorf("the former leader stored: %v", err)
 	}
 	select {
