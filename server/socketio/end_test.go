@@ -80,6 +80,7 @@ const closeFrame = 8
 func closePayload(code int) string { return string([]byte{byte(code >> 8), byte(code)}) }
 
 func TestCauses(t *testing.T) {
+	t.Parallel()
 	for _, tc := range []struct {
 		name   string
 		leave  func(*tcpClient)
@@ -106,6 +107,7 @@ func TestCauses(t *testing.T) {
 		{"an unmasked frame", func(c *tcpClient) { c.nc.Write([]byte{0x81, 1, '1'}) }, Refused, "malformed"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel() // some wait for linger
 			r := newRecorder()
 			s, addr := testServer(t, r, nil)
 			c := dialTCP(t, addr).admitted()
@@ -270,8 +272,9 @@ func TestServerCloseCuts(t *testing.T) {
 	s, addr := testServer(t, r, &Options{Limits: Limits{Outbound: 64 << 20}})
 	dialTCP(t, addr).admitted()
 	r.wait(t, "connected", func() bool { return len(r.conns) == 1 })
+	big, _ := EncodeEvent("x", strings.Repeat("x", 1<<20))
 	for range 30 {
-		r.conns[0].Emit("x", strings.Repeat("x", 1<<20))
+		r.conns[0].EmitFrame(big)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
 	defer cancel()
@@ -290,9 +293,9 @@ func TestSlowReader(t *testing.T) {
 		dialTCP(t, addr).admitted()
 		r.wait(t, "connected", func() bool { return len(r.conns) == 1 })
 		c := r.conns[0]
-		big := strings.Repeat("x", 100<<10)
+		big, _ := EncodeEvent("x", strings.Repeat("x", 100<<10))
 		for i := 0; s.Stats().Refused["slow_reader"] == 0; i++ {
-			if c.Emit("x", big); c.QueuedBytes() > 1<<20 {
+			if c.EmitFrame(big); c.QueuedBytes() > 1<<20 {
 				t.Fatalf("%d bytes wait", c.QueuedBytes())
 			}
 			if i == 1000 {
@@ -310,8 +313,9 @@ func TestSlowReader(t *testing.T) {
 		s, addr := testServer(t, r, &Options{Limits: Limits{Outbound: 64 << 20, WriteTimeout: 100 * time.Millisecond}})
 		dialTCP(t, addr).admitted()
 		r.wait(t, "connected", func() bool { return len(r.conns) == 1 })
+		big, _ := EncodeEvent("x", strings.Repeat("x", 1<<20))
 		for range 30 {
-			r.conns[0].Emit("x", strings.Repeat("x", 1<<20))
+			r.conns[0].EmitFrame(big)
 		}
 		r.wait(t, "Disconnected", func() bool { return len(r.causes) == 1 })
 		if r.causes[0].Kind != Lost || !strings.HasPrefix(r.causes[0].Detail, "slow_reader") {
@@ -351,7 +355,7 @@ func TestFlood(t *testing.T) {
 // there is. Each that was told Connected is told Disconnected once, in turn,
 // and nothing stays behind: not here, not in the module, not in the runtime.
 func TestLeaveAtRandom(t *testing.T) {
-	n := 2_000
+	n := 1_000
 	if os.Getenv("INITGRACE_LONG") != "" {
 		n = 10_000
 	} else if testing.Short() {

@@ -153,7 +153,7 @@ func TestConnectTimeout(t *testing.T) {
 // after it, reach a bare module before its timer exists. INITGRACE_LONG=1 does
 // as many as the module's crash was measured with.
 func TestEarlyPongs(t *testing.T) {
-	n := 1000
+	n := 500
 	if os.Getenv("INITGRACE_LONG") != "" {
 		n = 30_000
 	} else if testing.Short() {

@@ -238,6 +238,7 @@ func TestUpgrade(t *testing.T) {
 // An upgrade that comes to nothing leaves long-polling as it was, and another
 // one may be tried.
 func TestUpgradeAbandoned(t *testing.T) {
+	t.Parallel()
 	r := newRecorder()
 	s, addr := testServer(t, r, &Options{Polling: true})
 	p := openPolling(t, addr)
@@ -296,6 +297,7 @@ func TestCloseDuringUpgrade(t *testing.T) {
 }
 
 func TestPollingRefusals(t *testing.T) {
+	t.Parallel()
 	big := bytes.Repeat([]byte("x"), 2<<20)
 	for _, tc := range []struct {
 		name        string
@@ -317,6 +319,7 @@ func TestPollingRefusals(t *testing.T) {
 		{"an upgrade", "text/plain", strings.NewReader("5"), 400, unexpectedProbe},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
 			s, addr := testServer(t, newRecorder(), &Options{Polling: true})
 			p := openPolling(t, addr)
 			if status, body := p.do("POST", tc.contentType, tc.body); status != tc.status {
@@ -378,6 +381,7 @@ func TestPollingSlowReader(t *testing.T) {
 }
 
 func TestCORS(t *testing.T) {
+	t.Parallel()
 	_, addr := testServer(t, newRecorder(), &Options{Polling: true, Origins: []string{"https://lab.example.org"}})
 	resp := request(t, addr, "EIO=4&transport=polling", "https://lab.example.org", false)
 	if got := resp.Header.Get("Access-Control-Allow-Origin"); resp.StatusCode != 200 || got != "https://lab.example.org" {
@@ -398,7 +402,7 @@ func TestPollsOverManyConnections(t *testing.T) {
 	p.http = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	p.post("40")
 	p.expect("40{")
-	for i := range 300 {
+	for i := range 150 {
 		p.post(`42` + strconv.Itoa(i) + `["e"]`)
 		p.expect(`43` + strconv.Itoa(i) + `[]`)
 	}
