@@ -431,7 +431,7 @@ func TestLogIsBounded(t *testing.T) {
 	p, _ := r.connect(`{"participant":"p"}`)
 	db.broken.Store(true)
 	var ran atomic.Int64
-	const each, tasks = 1000, 200
+	const each, tasks = 1000, 80
 	for range tasks {
 		r.srv.loop.post(func(l *loop, now time.Time) {
 			ran.Add(1)

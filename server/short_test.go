@@ -106,11 +106,32 @@ func (v *visitor) stay(ctx context.Context, c *wasmclient.Client) {
 	}
 }
 
+// groupsOf is how many times somebody was told of a group.
+func groupsOf(all []*visitor) (n int) {
+	for _, v := range all {
+		v.mu.Lock()
+		n += v.groups
+		v.mu.Unlock()
+	}
+	return n
+}
+
+// waitUntil waits for cond, or for the end of ctx.
+func waitUntil(ctx context.Context, cond func() bool) {
+	for !cond() {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
 // TestNoGroupEverStartsShort: through a real server that is restarted in
 // between, with real clients and networks. What happened is read from the log.
 func TestNoGroupEverStartsShort(t *testing.T) {
 	if testing.Short() {
-		t.Skip("takes 12 s")
+		t.Skip("takes 8 s")
 	}
 	const size, people = 3, 16
 	l := startLab(t, "  x:\n    group: {size: 3}\n    on_expiry: {do: requeue}\n")
@@ -129,17 +150,15 @@ func TestNoGroupEverStartsShort(t *testing.T) {
 		wg.Go(func() { v.live(ctx) })
 	}
 	for range 2 {
-		time.Sleep(4 * time.Second) // of the visitors' lives
+		time.Sleep(3 * time.Second) // of the visitors' lives
 		l.restart()
 	}
+	waitUntil(ctx, func() bool { return groupsOf(all) >= 7*size })
+	cancel()
 	wg.Wait()
 
 	began := wholeGroups(t, l.srv.loop.store, size)
-	told := 0
-	for _, v := range all {
-		told += v.groups
-	}
-	t.Logf("%d groups, %d times told of a group", began, told)
+	t.Logf("%d groups, %d times told of a group", began, groupsOf(all))
 	if began < 5 {
 		t.Errorf("only %d groups", began)
 	}

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/gorilla/websocket"
-	"golang.org/x/time/rate"
 
 	"initgrace/grace/protocol/sio"
 )
@@ -257,8 +256,8 @@ func (s *Server) admit(r *http.Request) (*Conn, reason) {
 	}
 	c.out.limit = l.Outbound
 	c.out.farewell = sio.Close
-	c.packets.limiter = rate.NewLimiter(rate.Limit(l.Events), l.EventBurst)
-	c.bytes.limiter = rate.NewLimiter(rate.Limit(l.Bytes), l.ByteBurst)
+	c.packets.limiter = newLimiter(l.Events, l.EventBurst)
+	c.bytes.limiter = newLimiter(float64(l.Bytes), l.ByteBurst)
 	if c.transport == "polling" {
 		c.out.poll = make(chan struct{}, 1)
 	}

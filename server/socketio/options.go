@@ -49,7 +49,8 @@ type Limits struct {
 	// Events is how many packets a second, control frames included, are taken
 	// from one connection. Nothing is lost above it: the connection is read
 	// only as fast as that, so that what a page sends in one go after a long
-	// block arrives a little later. Default 500, in bursts of EventBurst.
+	// block arrives a little later. Default 500, in bursts of EventBurst, which a
+	// connection has to earn: it begins with a quarter of a second's worth.
 	Events     float64
 	EventBurst int // default twice Events
 	// Bytes is the same for the bytes on the wire. Default 1 MiB/s, in bursts

@@ -16,6 +16,15 @@ type pacer struct {
 	short   atomic.Int64 // since when it has been short of tokens, Unix ns; 0: it is not
 }
 
+// newLimiter gives a new connection what it may want in a quarter of a second.
+// A burst has to be earned: whoever makes a new connection as soon as one is slowed
+// down would otherwise get one each time, and never feel the limit.
+func newLimiter(perSecond float64, burst int) *rate.Limiter {
+	l := rate.NewLimiter(rate.Limit(perSecond), burst)
+	l.AllowN(time.Now(), max(0, burst-int(perSecond/4)-1))
+	return l
+}
+
 // wait takes n tokens, sleeping until they are there. It reports for how long
 // the client has wanted more than it was given.
 func (p *pacer) wait(n int) (wanting time.Duration) {
