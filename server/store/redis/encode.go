@@ -53,7 +53,8 @@ func encodeBatch(b *store.Batch, retention time.Duration, keep int64) ([]any, er
 		args = append(args, store.ValidText(m.Participant), m.Received, text)
 	}
 	for i := range b.Records {
-		args = append(args, encodeRecord(&b.Records[i]))
+		r := &b.Records[i]
+		args = append(args, eventlog.Clean(r.Run), r.Seq, encodeRecord(r))
 	}
 	return args, nil
 }

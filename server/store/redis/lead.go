@@ -2,6 +2,7 @@ package redis
 
 import (
 	"context"
+	"crypto/rand"
 	_ "embed"
 	"fmt"
 	"strings"
@@ -43,13 +44,16 @@ var (
 // Put fails with store.ErrSuperseded once another server has taken over.
 func (s *Store) Lead(ctx context.Context) error {
 	for {
-		term, err := leadScript.Run(ctx, s.client, []string{s.prefix}, leadFor.Milliseconds()).Int64()
+		// A number would not do: a replica that had not heard of a term yet would
+		// hand it out once more when it takes over.
+		term := rand.Text()
+		began, err := leadScript.Run(ctx, s.client, []string{s.prefix}, leadFor.Milliseconds(), term).Int64()
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case err != nil: // the driver has tried for some seconds
 			s.o.Logger.Warn("standing by without Redis", "err", err)
-		case term > 0:
+		case began > 0:
 			s.term = term
 			s.superseded, s.leading, s.led = make(chan struct{}), make(chan struct{}), make(chan struct{})
 			go s.lead()
@@ -102,7 +106,7 @@ func fenced(err error) error {
 
 // resign lets another server lead at once.
 func (s *Store) resign() {
-	if s.term == 0 {
+	if s.term == "" {
 		return
 	}
 	close(s.leading)

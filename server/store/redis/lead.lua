@@ -1,5 +1,6 @@
--- Begins a term of ARGV[1] ms, unless somebody leads. Returns its number, or 0.
+-- Begins term ARGV[2] for ARGV[1] ms, unless somebody leads. Returns whether.
 if not redis.call('SET', KEYS[1] .. 'leader', '', 'NX', 'PX', ARGV[1]) then
 	return 0
 end
-return redis.call('INCR', KEYS[1] .. 'term')
+redis.call('SET', KEYS[1] .. 'term', ARGV[2])
+return 1

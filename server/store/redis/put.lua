@@ -1,6 +1,6 @@
 -- Stores a batch as one step.
 --   KEYS[1]  what every key begins with
---   ARGV     the term of the leader (0: it does not lead), the batch's id and for how many ms it is remembered, retention in ms
+--   ARGV     the term of the leader (empty: it does not lead), the batch's id and for how many ms it is remembered, retention in ms
 --            (0: for ever), records to keep (0: all), the four counts, then the
 --            sessions, messages, mailboxes and records, flat
 local prefix, at = KEYS[1], 0
@@ -11,7 +11,7 @@ local function take()
 end
 
 local term = take()
-if term ~= '0' and redis.call('GET', prefix .. 'term') ~= term then
+if term ~= '' and redis.call('GET', prefix .. 'term') ~= term then
 	return redis.error_reply('FENCED another server leads')
 end
 -- One that is sent again, because its answer was lost, is not stored again.
@@ -81,8 +81,17 @@ for _ = 1, mailboxes do
 	end
 end
 
+-- Records of a batch of which the leader did not learn that it was stored come
+-- again, with later ones. A leader's have one run, and their seq grows.
+local before = redis.call('HMGET', prefix .. 'log:at', 'run', 'seq')
 for _ = 1, records do
-	redis.call('XADD', prefix .. 'log', redis.call('INCR', prefix .. 'log:last') .. '-0', 'row', take())
+	local run, seq, row = take(), take(), take()
+	if term == '' or run == '' or run ~= before[1] or tonumber(seq) > tonumber(before[2]) then
+		redis.call('XADD', prefix .. 'log', redis.call('INCR', prefix .. 'log:last') .. '-0', 'row', row)
+		if term ~= '' and run ~= '' then
+			redis.call('HSET', prefix .. 'log:at', 'run', run, 'seq', seq)
+		end
+	end
 end
 if records > 0 and keep ~= '0' then
 	redis.call('XTRIM', prefix .. 'log', 'MAXLEN', '~', keep)

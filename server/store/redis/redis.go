@@ -84,7 +84,7 @@ type Store struct {
 	closed atomic.Bool
 
 	// Since Lead.
-	term       int64
+	term       string
 	leading    chan struct{} // closed: no longer, by Close
 	led        chan struct{} // closed: the lease is not renewed any more
 	superseded chan struct{} // closed: no longer, another server leads

@@ -60,9 +60,9 @@ func open(t testing.TB, prefix string, o *redis.Options) *redis.Store {
 	return s
 }
 
-func client(t testing.TB) *driver.Client {
+func client(t testing.TB, url string) *driver.Client {
 	t.Helper()
-	o, err := driver.ParseURL(os.Getenv(addressEnv))
+	o, err := driver.ParseURL(url)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -114,6 +114,39 @@ func TestRedisDies(t *testing.T) {
 	}
 }
 
+// TestInDoubt: a batch that was stored although Put could not say so comes again
+// with the next one; the log has its records once.
+func TestInDoubt(t *testing.T) {
+	s := open(t, t.TempDir()+":", nil)
+	defer s.Close()
+	if err := s.Lead(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	put := func(run string, from, to int64) {
+		var b store.Batch
+		for seq := from; seq <= to; seq++ {
+			b.Records = append(b.Records, eventlog.Record{Run: run, Seq: seq})
+		}
+		if err := s.Put(t.Context(), b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put("one", 1, 9)
+	put("one", 8, 12) // also numbers, not texts
+	put("one", 8, 12)
+	put("two", 1, 2)
+	put("two", 1, 3)
+	log, err := s.Records(t.Context(), 0, 100)
+	if err != nil || len(log) != 15 {
+		t.Fatalf("%d records: %v", len(log), err)
+	}
+	for i, r := range log {
+		if want := int64(i%12 + 1); r.ID != int64(i+1) || r.Seq != want {
+			t.Errorf("record %d is %d of %s", r.ID, r.Seq, r.Run)
+		}
+	}
+}
+
 // TestGone: a Redis that stays away is an error in the time given.
 func TestGone(t *testing.T) {
 	own, err := redistest.Start()
@@ -156,7 +189,7 @@ func TestRetention(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	c := client(t)
+	c := client(t, os.Getenv(addressEnv))
 	if n := c.XLen(t.Context(), prefix+"log").Val(); n < 1000 || n > 1200 {
 		t.Errorf("the log has %d records", n)
 	}
@@ -200,7 +233,7 @@ func TestDamaged(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := client(t)
+	c := client(t, os.Getenv(addressEnv))
 	for _, text := range []string{"", "{", `{"Since":"yesterday"}`, `{"Globals":"{"}`} {
 		c.Set(t.Context(), prefix+"session:bad", text, 0)
 		if _, _, err := s.Session(t.Context(), "bad"); !errors.Is(err, store.ErrCorrupt) {
