@@ -70,9 +70,12 @@ wasm-test:
 js-test: node_modules/.package-lock.json
 	node --test $$(find web -name '*.test.mjs')
 
-# Real browsers, a real Pyodide, a really blocked main thread.
+# Real browsers, a real Pyodide, a really blocked main thread. The loader is in
+# a worker; what may differ when it is on the page is tested there too.
+ON_PAGE = ^Test(AckedIsStored|NetworkReset|TabClosed|Preload)$$/^(study)?$$
 e2e: build
 	$(GO) test -count=1 -timeout=25m ./e2e/...
+	INITGRACE_HOST=page $(GO) test -count=1 -run '$(ON_PAGE)' ./e2e
 	INITGRACE_HOST=page $(GO) test -count=1 ./wasmclient/cmd/loader # the worker's turn was in unit
 
 # About an hour; BENCH=-quick: about 8 min. Linux only.

@@ -8,14 +8,14 @@ import (
 	"initgrace/server"
 )
 
-// longBlock is one block in one piece, far beyond the 16 s that Engine.IO
+// longBlock is one block in one piece, beyond the 16 s that Engine.IO
 // tolerates when it is configured with 8 s + 8 s.
-const longBlock = 24 * time.Second
+const longBlock = 18 * time.Second
 
 func TestBusyLoop(t *testing.T) {
 	l := newStudy(t, plain, nil)
 	player, partner := couple(l)
-	work(player, "page.block(24000)")
+	work(player, "page.block(18000)")
 	began := l.WaitFor("player", protocol.Loading, patience)
 	ended := l.WaitFor("player", protocol.Active, patience)
 	wantTook(t, "the load", ended.At.Sub(began.At), longBlock, longBlock+10*time.Second)
@@ -29,7 +29,7 @@ func TestSynchronousPython(t *testing.T) {
 	player.start("page.run(page.loadPyodide)")
 	l.WaitFor("player", protocol.Loading, patience)
 	l.WaitFor("player", protocol.Active, patience)
-	work(player, "page.python(24)")
+	work(player, "page.python(18)")
 	began := l.WaitFor("player", protocol.Loading, patience)
 	ended := l.WaitFor("player", protocol.Active, patience)
 	wantTook(t, "the Python", ended.At.Sub(began.At), longBlock, longBlock+10*time.Second)

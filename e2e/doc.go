@@ -14,5 +14,6 @@
 // What a failed test leaves (screenshots, consoles, the server's log) goes to
 // INITGRACE_ARTIFACTS, or to a folder under the system's temporary one that
 // the test names. INITGRACE_LONG=1 adds the tests that take minutes.
+// INITGRACE_HOST=page puts the loader on the page, instead of in a worker.
 // INITGRACE_SCREENSHOTS names a folder for pictures for the documentation.
 package e2e

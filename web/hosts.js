@@ -14,14 +14,15 @@ const SILENT = 20;
 
 /**
  * startHost resolves with a host. Kind is "worker", "page", or "auto": a worker
- * if there can be one.
+ * if there can be one. First is what will be given to its dial() at first: a worker
+ * need not wait until the page hears that it has started.
  */
-export async function startHost(kind, files, version, url) {
-	const companion = new Companion(url);
+export async function startHost(kind, files, version, first) {
+	const companion = new Companion(first.settings.url);
 	try {
 		if (kind !== "page") {
 			try {
-				return await WorkerHost.start(companion, { ...files, version });
+				return await WorkerHost.start(companion, { ...files, version }, first);
 			} catch (err) {
 				const final = ["crashed", "version_mismatch"].includes(err.code);
 				if (final || kind === "worker") throw err;
@@ -92,8 +93,10 @@ class Companion {
 		this.worker?.postMessage({ say: what });
 	}
 
+	/** What was begun in the worker is not wanted any more. */
 	forget() {
 		this.take = undefined;
+		this.worker?.postMessage({ cancel: true });
 	}
 
 	/** The worker ends by itself when its sockets are closed; or else is ended. */
@@ -139,25 +142,29 @@ class WorkerHost {
 	name = "worker";
 	ready = undefined; // it is
 
+	#answer; // takes whether the program has started
+	#early; // what was dialled before that
+
 	#calls = new Map(); // number → {resolve, reject}
 	#runs = new Map(); // number of a load → what the page does in it
 	#thrown = new Map(); // what that threw
 	#last = 0;
 
-	static async start(companion, files) {
+	static async start(companion, files, { settings, link }) {
 		const failed = (message) => fault("worker_unavailable", "there is no worker here: " + message);
 		if (!companion.worker) throw failed("it could not be made");
-		let answer;
-		const started = new Promise((resolve) => (answer = resolve));
-		companion.take = answer;
+		const host = new WorkerHost(companion);
+		const started = new Promise((resolve) => (host.#answer = resolve));
 		companion.worker.postMessage({ start: files });
+		host.#early = host.dial(settings, link);
+		host.#early.session.catch(() => {}); // told to whoever dials
 		await Promise.race([started, companion.within(10_000)]);
 		if (!companion.working) await nextTask(); // the page may have been blocked all that time
 		const result = companion.working ? await started : await Promise.race([started, undefined]);
 		if (!result) throw failed("it did not start in time");
 		if (result.crash) throw failed(result.crash.message);
 		if (result.failed) throw fault(result.failed.code, result.failed.message);
-		return new WorkerHost(companion);
+		return host;
 	}
 
 	constructor(companion) {
@@ -166,8 +173,11 @@ class WorkerHost {
 	}
 
 	dial(settings, link) {
+		const early = this.#early;
+		this.#early = undefined;
+		if (early) return early;
 		this.link = link;
-		const session = this.#call("dial", JSON.stringify({ ...settings, host: this.name })).then(() => this.#handle());
+		const session = this.#call("dial", { ...settings, host: this.name }).then(() => this.#handle());
 		return { session, cancel: () => this.#post({ cancel: true }) };
 	}
 
@@ -222,7 +232,12 @@ class WorkerHost {
 	#take(m) {
 		this.session = m.session ?? this.session;
 		this.status = m.status ?? this.status;
-		if (m.crash) this.link?.crash(fault("crashed", m.crash.message));
+		if (this.#answer && (m.started || m.failed || m.crash)) {
+			this.#answer(m);
+			this.#answer = undefined;
+			return;
+		}
+		if (m.crash) this.link.crash(fault("crashed", m.crash.message));
 		else if (m.event) this.link.receive(m.event, m.json);
 		else if (m.run) this.#run(m.run, m.protected);
 		else if (m.result) this.#settle(m);

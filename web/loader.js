@@ -59,23 +59,25 @@ export async function connect(options = {}) {
 	if (!["worker", "page", "auto"].includes(o.host)) throw fault("invalid_payload", "connect: host is worker, page or auto");
 	const began = performance.now();
 	if (o.prefetch) starter().then(({ prefetch }) => prefetch(url, o.prefetch)).catch(() => {}); // told to whoever loads
-	const host = await inTime(startHost(o.host, {
-		wasmURL: new URL(o.wasmURL ?? "loader.wasm", base).href,
-		execURL: new URL(o.wasmExecURL ?? "wasm_exec.js", base).href,
-	}, version, url), o);
 	const kept = tokenStore(url, o.participant);
 	const settings = {
 		url, participant: o.participant, experiment: o.experiment, group: o.group,
-		token: o.token ?? kept.get(), pageId: o.pageId ?? pageId, timeoutMs: Math.max(1, o.timeoutMs - (performance.now() - began)),
+		token: o.token ?? kept.get(), pageId: o.pageId ?? pageId, timeoutMs: o.timeoutMs,
 		connectTimeoutMs: o.connectTimeoutMs, silenceMs: o.silenceMs, latencyMs: o.latencyMs,
 		backoffMinMs: o.backoffMinMs, backoffMaxMs: o.backoffMaxMs, queueSize: o.queueSize, keep: o.keep,
 	};
+	const link = new Link({ ...o, url }, kept);
+	const host = await inTime(startHost(o.host, {
+		wasmURL: new URL(o.wasmURL ?? "loader.wasm", base).href,
+		execURL: new URL(o.wasmExecURL ?? "wasm_exec.js", base).href,
+	}, version, { settings, link }), o);
+	settings.timeoutMs = Math.max(1, o.timeoutMs - (performance.now() - began));
 	try {
-		return await dial(host, settings, o, kept).catch((err) => {
+		return await dial(host, settings, o, link).catch((err) => {
 			// The kept token is of a server that has forgotten us.
 			if (err?.code !== "bad_token" || o.token !== undefined || settings.token === undefined) throw err;
 			kept.clear();
-			return dial(host, { ...settings, token: undefined }, o, kept);
+			return dial(host, { ...settings, token: undefined }, o, new Link({ ...o, url }, kept));
 		});
 	} catch (err) {
 		host.stop();
@@ -101,9 +103,9 @@ async function inTime(starting, { signal, timeoutMs }) {
 	}
 }
 
-async function dial(host, settings, o, kept) {
+async function dial(host, settings, o, link) {
 	o.signal?.throwIfAborted();
-	const link = new Link({ ...o, url: settings.url }, host, kept);
+	link.host = host;
 	const { session, cancel } = host.dial(settings, link);
 	o.signal?.addEventListener("abort", cancel);
 	try {
@@ -119,8 +121,7 @@ async function dial(host, settings, o, kept) {
 // A Link is the way between a Session and the Go program: calls one way, events
 // the other, and the end of both.
 class Link {
-	constructor(o, host, kept) {
-		this.host = host;
+	constructor(o, kept) {
 		this.callTimeoutMs = o.callTimeoutMs;
 		this.sendTimeoutMs = o.sendTimeoutMs;
 		this.url = o.url;
@@ -155,7 +156,7 @@ class Link {
 		if (event === "session") {
 			this.kept.set(data.token);
 			this.session = { participant: data.participant, token: data.token };
-			this.host.say(this.session);
+			this.host?.say(this.session);
 		}
 		if (event === "close" && this.handle) void this.state; // it stays readable
 		this.emitLocal(event, data);

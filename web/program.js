@@ -16,9 +16,11 @@ export function program(wasmURL, execURL, version) {
 }
 
 async function start(wasmURL, execURL, version) {
+	const compiled = compile(wasmURL); // while Go's support is loaded
+	compiled.catch(() => {}); // told below
 	const Go = await goSupport(execURL);
 	const go = new Go();
-	const instance = await instantiate(wasmURL, go.importObject);
+	const instance = await WebAssembly.instantiate(await compiled, go.importObject);
 	const running = { factory: null, sockets: new Set(), links: new Set() };
 	let dead = false;
 	const die = (cause) => {
@@ -87,16 +89,15 @@ function withGoGlobals(f) {
 	}
 }
 
-async function instantiate(url, imports) {
+async function compile(url) {
 	try {
 		const response = await fetch(url);
 		if (!response.ok) throw new Error(`HTTP ${response.status}`);
 		// Streaming insists on the MIME type, which not every server knows.
 		const typed = response.headers.get("content-type")?.split(";")[0].trim() === "application/wasm";
-		const source = typed && WebAssembly.instantiateStreaming
-			? WebAssembly.instantiateStreaming(response, imports)
-			: response.arrayBuffer().then((bytes) => WebAssembly.instantiate(bytes, imports));
-		return (await source).instance;
+		return typed && WebAssembly.compileStreaming
+			? await WebAssembly.compileStreaming(response)
+			: await WebAssembly.compile(await response.arrayBuffer());
 	} catch (err) {
 		const remedy = /content security|csp/i.test(text(err))
 			? "The content security policy has to allow 'wasm-unsafe-eval'"

@@ -71,9 +71,11 @@ setInterval(() => {
 
 // The Go program ------------------------------------------------------------------
 
+let starting; // Promise of the running program
 let running;
 let handle; // of the session
 let abort;
+let cancelled = false;
 let told; // the session's state as the page knows it
 const steps = new Map(); // number of a load → its progress()
 const runs = new Map(); // → how to settle what the page does in it
@@ -83,7 +85,7 @@ function take(m) {
 	if (m.call) return call(m.call, m.method, m.args);
 	if (m.start) return start(m.start);
 	if (m.ran) return ran(m.ran, m.error);
-	if (m.cancel) return abort?.();
+	if (m.cancel) return cancel();
 	if (m.stop) return stop();
 	if (m.retry) return handle?.retry();
 	if (m.show) return handle?.show();
@@ -92,7 +94,7 @@ function take(m) {
 
 async function start({ wasmURL, execURL, version }) {
 	try {
-		running = await program(wasmURL, execURL, version);
+		running = await (starting = program(wasmURL, execURL, version));
 		running.links.add({ crash: ({ message }) => ((handle = undefined), postMessage({ crash: { message } })) });
 		postMessage({ started: true });
 	} catch (err) {
@@ -100,7 +102,14 @@ async function start({ wasmURL, execURL, version }) {
 	}
 }
 
+function cancel() {
+	cancelled = true;
+	abort?.();
+}
+
 async function stop() {
+	cancel();
+	await handle?.close(); // the page has given up before it heard of the session
 	handle = undefined;
 	const closed = (ws) => new Promise((resolve) => ws.addEventListener("close", resolve));
 	await Promise.all([...(running?.sockets ?? [])].map(closed));
@@ -126,7 +135,11 @@ function receive(event, json) {
 
 const methods = {
 	async dial(n, settings) {
-		const { session, cancel } = running.factory.dial(settings, receive);
+		const asked = performance.now();
+		const { factory } = await starting;
+		if (cancelled) throw Object.assign(new Error("aborted by the page"), { code: "aborted" });
+		const timeoutMs = Math.max(1, settings.timeoutMs - (performance.now() - asked));
+		const { session, cancel } = factory.dial(JSON.stringify({ ...settings, timeoutMs }), receive);
 		abort = cancel;
 		try {
 			handle = await session;

@@ -125,6 +125,7 @@ func (s *site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.hides.Add(1)
 		w.WriteHeader(http.StatusNoContent)
 	case r.URL.Path == "/initgrace/loader.wasm":
+		w.Header().Set("Cache-Control", "no-store") // a test that takes it away means it
 		http.ServeFile(w, r, wasm)
 	case strings.HasPrefix(r.URL.Path, "/pyodide/"):
 		if filepath.Ext(r.URL.Path) == ".mjs" {

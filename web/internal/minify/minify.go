@@ -25,3 +25,17 @@ func File(name string) ([]byte, error) {
 	}
 	return result.Code, nil
 }
+
+// Bundle is a module with all that it imports, so that a browser need not ask
+// again and again. What is in a folder of its own, or loaded later, stays apart.
+func Bundle(name string) ([]byte, error) {
+	result := api.Build(api.BuildOptions{
+		EntryPoints: []string{name}, Bundle: true, Format: api.FormatESModule, Target: api.ES2022, Charset: api.CharsetUTF8,
+		External:         []string{"./pyodide/*", "./remote.js", "../vendor/*"},
+		MinifyWhitespace: true, MinifySyntax: true, MinifyIdentifiers: true,
+	})
+	for _, m := range result.Errors {
+		return nil, fmt.Errorf("%s: %s", name, m.Text)
+	}
+	return result.OutputFiles[0].Contents, nil
+}

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"initgrace/server/static/bundle"
@@ -21,6 +22,15 @@ import (
 // Python. Its README, types, source maps and consoles stay out.
 var pyodideFiles = []string{
 	"pyodide.mjs", "pyodide.js", "pyodide.asm.mjs", "pyodide.asm.wasm", "python_stdlib.zip", "pyodide-lock.json",
+}
+
+// bundled are the scripts that are served in one piece with what they import.
+var bundled = []string{"loader.js", "worker.js", "pyodide/load.js", "pyodide/remote.js", "pyodide/worker.js"}
+
+// parts are what is nothing but a part of those.
+var parts = []string{
+	"ending.js", "errors.js", "hosts.js", "lifeline.js", "program.js", "task.js",
+	"pyodide/estimate.js", "pyodide/gentle.js", "pyodide/packages.js", "pyodide/plan.js", "pyodide/start.js", "pyodide/watch.js",
 }
 
 func main() {
@@ -59,6 +69,9 @@ func run(args []string, stdout io.Writer) error {
 		for _, name := range names {
 			files[path.Join("initgrace", path.Dir(pattern), filepath.Base(name))] = name
 		}
+	}
+	for _, name := range parts {
+		delete(files, path.Join("initgrace", name))
 	}
 	small, err := os.MkdirTemp("", "initgrace-pack-")
 	if err != nil {
@@ -118,7 +131,11 @@ func minified(files map[string]string, dir string) error {
 		if path.Ext(name) != ".js" || !strings.HasPrefix(source, "web") {
 			continue
 		}
-		b, err := minify.File(source)
+		read := minify.File
+		if slices.Contains(bundled, strings.TrimPrefix(name, "initgrace/")) {
+			read = minify.Bundle
+		}
+		b, err := read(source)
 		if err != nil {
 			return err
 		}

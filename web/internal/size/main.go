@@ -10,7 +10,6 @@ import (
 	"path"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
 
 	"github.com/andybalholm/brotli"
@@ -60,22 +59,21 @@ func run(stdout io.Writer) error {
 	return nil
 }
 
-// local are the scripts that a script names: imports, and workers' addresses.
-var local = regexp.MustCompile(`(?m)(?:^import (?:.* from )?|new URL\()"([./a-z-]+\.js)"`)
+// worker is the address of a worker's script, as a script names it.
+var worker = regexp.MustCompile(`new URL\("([./a-z-]+\.js)"`)
 
-// scripts are a script, those that it needs, and Go's own.
+// scripts are a script with what it imports, its workers, and Go's own.
 func scripts(first string) ([]string, error) {
+	text, err := minify.Bundle(first)
+	if err != nil {
+		return nil, err
+	}
 	found := []string{first}
-	for i := 0; i < len(found); i++ {
-		text, err := os.ReadFile(found[i])
-		if err != nil {
-			return nil, err
-		}
-		for _, m := range local.FindAllSubmatch(text, -1) {
-			if f := path.Join(path.Dir(found[i]), string(m[1])); !slices.Contains(found, f) {
-				found = append(found, f)
-			}
-		}
+	for _, m := range worker.FindAllSubmatch(text, -1) {
+		found = append(found, path.Join(path.Dir(first), string(m[1])))
+	}
+	if len(found) == 1 {
+		return nil, fmt.Errorf("%s names no worker", first)
 	}
 	return append(found, "wasm_exec.js"), nil
 }
@@ -83,7 +81,7 @@ func scripts(first string) ([]string, error) {
 func compressed(file string) (int, error) {
 	read := os.ReadFile
 	if strings.HasPrefix(file, "web/") {
-		read = minify.File
+		read = minify.Bundle
 	}
 	b, err := read(filepath.FromSlash(file))
 	if err != nil {
