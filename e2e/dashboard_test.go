@@ -2,12 +2,14 @@ package e2e
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"io"
 	"log/slog"
 	"net/http"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -139,6 +141,7 @@ type shownLane struct {
 	Participant string            `json:"participant"`
 	Presence    protocol.Presence `json:"presence"`
 	Sections    [][4]any          `json:"sections"`
+	Gaps        [][3]any          `json:"gaps"`
 	Loads       []struct {
 		ID     string  `json:"id"`
 		Start  float64 `json:"start"`
@@ -167,11 +170,12 @@ func TestDashboardShowsTheLog(t *testing.T) {
 		ID, Result string
 		Took       int64
 	}
-	presences, loads := map[string][]step{}, map[string][]load{}
+	presences, loads, gaps := map[string][]step{}, map[string][]load{}, map[string]int64{} // of gaps: the sum
 	records := 0
 	count := func() {
 		clear(presences)
 		clear(loads)
+		clear(gaps)
 		records = 0
 		l.export("", func(row map[string]any) {
 			records++
@@ -185,6 +189,8 @@ func TestDashboardShowsTheLog(t *testing.T) {
 				if row["from_presence"] != row["to_presence"] {
 					presences[who] = append(presences[who], step{at.UnixMilli(), row["to_presence"].(string)})
 				}
+			case "gap":
+				gaps[who] += int64(row["duration_ms"].(float64))
 			case "load_ended":
 				loads[who] = append(loads[who], load{row["load_id"].(string), row["reason"].(string), int64(row["duration_ms"].(float64))})
 			}
@@ -219,6 +225,22 @@ func TestDashboardShowsTheLog(t *testing.T) {
 				t.Errorf("%s, step %d: shown %v, logged %v", lane.Participant, i, shown[i], logged[i])
 			}
 		}
+		var missing int64
+		for _, gap := range lane.Gaps {
+			length := int64(gap[1].(float64) - gap[0].(float64))
+			least := l.Policy.SilenceTimeout
+			if gap[2] == "page_silent" {
+				least = l.Policy.BlockedAfter
+			}
+			if length < least.Milliseconds()-1 && gap[2] != "suspect_proxy" {
+				t.Errorf("%s: %v is a gap of %d ms, and nothing follows from less than %v", lane.Participant, gap, length, least)
+			}
+			missing += length
+			kinds[gap[2].(string)]++
+		}
+		if missing != gaps[lane.Participant] {
+			t.Errorf("%s: gaps of %d ms are shown and of %d ms logged: %v", lane.Participant, missing, gaps[lane.Participant], lane.Gaps)
+		}
 		if len(lane.Loads) != len(loads[lane.Participant]) {
 			t.Errorf("%s: %d loads are shown and %d logged", lane.Participant, len(lane.Loads), len(loads[lane.Participant]))
 		}
@@ -232,9 +254,9 @@ func TestDashboardShowsTheLog(t *testing.T) {
 			}
 		}
 	}
-	for _, kind := range []string{"active", "loading", "blocked", "away", "gone"} {
+	for _, kind := range []string{"active", "loading", "blocked", "away", "gone", "silence", "page_silent"} {
 		if kinds[kind] == 0 {
-			t.Errorf("nobody was ever %s: the simulation shows too little (%v)", kind, kinds)
+			t.Errorf("there was never %s: the simulation shows too little (%v)", kind, kinds)
 		}
 	}
 	// Filter and search leave the right ones.
@@ -278,9 +300,11 @@ func TestDashboardActs(t *testing.T) {
 	p.awaitPage(`document.querySelector("#token")`)
 }
 
-// TestDashboardOfMany: with 500 participants the page's main thread is never
-// busy for 50 ms at a time. INITGRACE_LOAD_TESTS asks for it, on a machine that
-// does nothing else.
+// TestDashboardOfMany: with 500 participants no task of the page's main thread
+// takes 50 ms: not when the page is opened and gets all of them at once, not
+// while it follows them, and not while somebody looks around. Counted is what
+// the thread itself computed, which is what the page costs; a participant's 500
+// machines are not on the experimenter's. INITGRACE_LOAD_TESTS asks for it.
 func TestDashboardOfMany(t *testing.T) {
 	if os.Getenv("INITGRACE_LOAD_TESTS") == "" {
 		t.Skip("INITGRACE_LOAD_TESTS is not set")
@@ -288,40 +312,50 @@ func TestDashboardOfMany(t *testing.T) {
 	p := perform(t, 500, 50*time.Second, 1)
 	p.until(t, func(now simulate.Progress) bool { return now.Connected == 500 })
 	p.page.awaitPage(`dashboard.view.lanes.size >= 500`)
-	await[any](p.page, `(() => {
-		globalThis.tasks = [];
-		new PerformanceObserver((list) => tasks.push(...list.getEntries().map((e) => e.duration))).observe({ type: "longtask" });
-		globalThis.frames = 0;
-		const frame = () => { frames++; requestAnimationFrame(frame); };
-		requestAnimationFrame(frame);
-	})()`)
-	// Somebody looks around, too.
-	await[any](p.page, `(async () => {
-		const lanes = document.querySelector("#lanes");
-		const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
-		for (let i = 0; i < 300; i++) {
-			lanes.scrollTop = (i * 97) % (lanes.scrollHeight - lanes.clientHeight);
-			if (i % 50 === 0) {
-				const order = document.querySelector("#order");
-				order.selectedIndex = (order.selectedIndex + 1) % 4;
-				order.dispatchEvent(new Event("change"));
-			}
-			await pause(100);
+	var records, frames int
+	tasks := p.page.traced(func() {
+		p.page.goTo(p.lab.URL + "/admin/")
+		p.page.awaitPage(`globalThis.dashboard?.view.complete`)
+		frames = await[int](p.page, lookAround)
+		records = await[int](p.page, `dashboard.view.totals.records`)
+	})
+	longest := slices.MaxFunc(tasks, func(a, b task) int { return cmp.Compare(a.CPU, b.CPU) })
+	slowest := slices.MaxFunc(tasks, func(a, b task) int { return cmp.Compare(a.Wall, b.Wall) })
+	t.Logf("%d tasks; the longest computed for %v, and the one that took longest took %v; %d frames; %d events", len(tasks), longest.CPU, slowest.Wall, frames, records)
+	for _, k := range tasks {
+		if k.CPU >= 20*time.Millisecond || k.Wall >= 50*time.Millisecond {
+			t.Logf("after %v: computed for %v in %v: %s", k.At, k.CPU, k.Wall, k.Of)
 		}
-	})()`)
-	type measured struct {
-		Longest float64 `json:"longest"`
-		Tasks   int     `json:"tasks"`
-		Frames  int     `json:"frames"`
-		Records int     `json:"records"`
 	}
-	m := await[measured](p.page, `({ longest: Math.max(0, ...tasks), tasks: tasks.length, frames, records: dashboard.view.totals.records })`)
-	t.Logf("%d long tasks, the longest %.0f ms; %d frames in 30 s; %d events", m.Tasks, m.Longest, m.Frames, m.Records)
-	if m.Longest >= 50 {
-		t.Errorf("the main thread was busy for %.0f ms", m.Longest)
+	if longest.CPU >= 50*time.Millisecond {
+		t.Errorf("the main thread was busy for %v with %s", longest.CPU, longest.Of)
 	}
 	p.page.shoot("dashboard-500")
 }
+
+// lookAround is what an experimenter does for half a minute.
+const lookAround = `(async () => {
+	const $ = (selector) => document.querySelector(selector);
+	const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+	const set = (selector, value) => {
+		$(selector).value = value;
+		$(selector).dispatchEvent(new Event($(selector).type === "search" ? "input" : "change"));
+	};
+	let frames = 0;
+	const frame = () => { frames++; requestAnimationFrame(frame); };
+	requestAnimationFrame(frame);
+	const lanes = $("#lanes"), orders = ["group", "trouble", "name", "recent"], windows = [60, 3600, 300];
+	for (let i = 0; i < 300; i++) {
+		lanes.scrollTop = (i * 97) % (lanes.scrollHeight - lanes.clientHeight);
+		if (i % 25 === 0) set("#order", orders[(i / 25) % 4]);
+		if (i % 40 === 0) set("#window", windows[(i / 40) % 3]);
+		if (i % 60 === 30) set("#search", ["1", "p", "", "7"][Math.floor(i / 60) % 4]);
+		if (i % 60 === 50) set("#search", "");
+		if (i % 10 === 5) lanes.dispatchEvent(new KeyboardEvent("keydown", { key: "ArrowDown", bubbles: true }));
+		await pause(100);
+	}
+	return frames;
+})()`
 
 // TestDashboardPictures takes those of the README, if they are asked for.
 func TestDashboardPictures(t *testing.T) {

@@ -21,6 +21,7 @@ type peer struct {
 	conn  *socketio.Conn
 	epoch uint64    // the loop's, as what follows
 	heard time.Time // last sign of life on this connection
+	ran   time.Time // the last one of the page's main thread
 
 	written atomic.Uint64 // the last message that was given to the connection
 	ponged  uint64        // the same, when the last pong came
@@ -43,7 +44,7 @@ func (h hub) Authorize(c *socketio.Conn, hs socketio.Handshake) *protocol.Error 
 func (h hub) Connected(c *socketio.Conn) {
 	p := c.Value().(*peer)
 	h.loop.post(func(l *loop, now time.Time) {
-		p.heard = now
+		p.heard, p.ran = now, now
 		l.attach(now, p)
 	})
 }
@@ -85,5 +86,8 @@ func (h hub) Disconnected(c *socketio.Conn, why socketio.Cause) {
 // heard takes a sign of life.
 func (l *loop) heard(now time.Time, p *peer, kind grace.Evidence) {
 	p.heard = now
+	if kind == grace.Page {
+		p.ran = now
+	}
 	l.tracker.Heard(now, p.participant, p.epoch, kind)
 }

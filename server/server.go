@@ -60,6 +60,9 @@ func New(cfg Config) (*Server, error) {
 	if l.secret, err = cfg.Store.Secret(ctx); err != nil {
 		return nil, l.fail(fmt.Errorf("reading the store: %w", err))
 	}
+	if err := l.feed.Refill(ctx, cfg.Store, time.Now()); err != nil { // the log is there, whatever is shown of it
+		l.log.Warn("the dashboard begins empty: the log could not be read", "err", err)
+	}
 	if err = l.countDrawn(ctx); err == nil {
 		err = l.restore(ctx)
 	}

@@ -118,9 +118,27 @@ func (l *loop) recordChange(now time.Time, m *member, c grace.Change) {
 			return // the next record tells the time since the last one
 		}
 	} else {
+		l.recordGap(now, m, c.Reason)
 		l.recordOf(now, m, r)
 	}
 	m.trace.spell = eventlog.Of(l.journal.since(now))
+}
+
+// recordGap writes since when signs of life are missing, if that is why the
+// presence changes.
+func (l *loop) recordGap(now time.Time, m *member, why protocol.Reason) {
+	if m.peer == nil {
+		return
+	}
+	since := m.peer.ran
+	switch why {
+	case protocol.ReasonSilence:
+		since = m.peer.heard
+	case protocol.ReasonPageSilent, protocol.ReasonProxy:
+	default:
+		return
+	}
+	l.recordOf(now, m, eventlog.Record{Kind: eventlog.Gap, Reason: string(why), Duration: eventlog.Milliseconds(now.Sub(since))})
 }
 
 // recordConnected writes that a connection was admitted, and what became of

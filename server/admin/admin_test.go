@@ -12,6 +12,10 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -184,6 +188,16 @@ func TestNothingIsShown(t *testing.T) {
 	if len(routes) < 12 {
 		t.Fatalf("only %d routes", len(routes))
 	}
+	for _, want := range []string{
+		"GET /admin/", "GET /admin/events", "POST /admin/act", "GET /admin/export", "GET /metrics", "GET /debug/pprof/", "GET /debug/pprof/profile", "GET /debug/pprof/trace",
+	} {
+		if !slices.Contains(routes, admin.Route{Pattern: want}) {
+			t.Errorf("%s is not a route, or everybody's", want)
+		}
+	}
+	for _, page := range []string{"index.html", "app.js", "view.js", "lanes.js", "details.js", "charts.js", "paint.js", "style.css", "uplot.js", "uplot.css"} {
+		routes = append(routes, admin.Route{Pattern: "GET /admin/" + page})
+	}
 	for _, route := range append(routes, admin.Route{Pattern: "GET /admin/nothing"}, admin.Route{Pattern: "GET /debug/pprof/heap"},
 		admin.Route{Pattern: "PUT /admin/act"}, admin.Route{Pattern: "HEAD /metrics"}) {
 		// What is refused below would be given: the test can fail.
@@ -218,6 +232,42 @@ func TestNothingIsShown(t *testing.T) {
 		if status, _ := off.do(route.Pattern, bearer("")); status != http.StatusNotFound {
 			t.Errorf("%s of a server without a token: %d", route.Pattern, status)
 		}
+	}
+}
+
+// TestRoutesAreListed: nothing is served but what TestNothingIsShown goes over.
+func TestRoutesAreListed(t *testing.T) {
+	files, err := filepath.Glob("*.go")
+	if err != nil || len(files) < 8 {
+		t.Fatalf("%v, %v", files, err)
+	}
+	handles := 0
+	for _, name := range files {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.HasSuffix(name, "_test.go") {
+			handles += bytes.Count(text, []byte(".Handle(")) + bytes.Count(text, []byte(".HandleFunc("))
+		}
+	}
+	if handles != 1 {
+		t.Errorf("handlers are registered at %d places, not only from routes", handles)
+	}
+	text, err := os.ReadFile("../routes.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Whoever adds a route to the server decides here that it is everybody's.
+	known := []string{"prefix, experimenter", `"/socket.io/"`, `"GET /healthz"`, `"GET /readyz"`, `"POST /initgrace/beat"`, `"POST /initgrace/pagehide"`, `"/", pages`}
+	calls := regexp.MustCompile(`\.Handle(?:Func)?\((.*)`).FindAllStringSubmatch(string(text), -1)
+	for _, call := range calls {
+		if !slices.ContainsFunc(known, func(k string) bool { return strings.HasPrefix(call[1], k) }) {
+			t.Errorf("is this for everybody? %s", call[0])
+		}
+	}
+	if len(calls) != len(known) {
+		t.Errorf("%d routes of the server, want %d", len(calls), len(known))
 	}
 }
 
@@ -405,6 +455,53 @@ func TestEvents(t *testing.T) {
 	if len(view.Policy) == 0 || view.Totals.Loads["ok"] != 1 {
 		t.Errorf("policy %s, totals %+v", view.Policy, view.Totals)
 	}
+}
+
+// TestRestart: what was seen before a restart is still there.
+func TestRestart(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "study.db")
+	serve := func(then func(url string)) {
+		db, err := sqlite.Open(path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		srv, err := server.New(server.Config{Store: db, AdminToken: token, Logger: slog.New(slog.DiscardHandler)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		web := httptest.NewServer(srv)
+		defer web.Close()
+		then(web.URL)
+		if err := srv.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}
+	serve(func(url string) {
+		page, err := wasmclient.Dial(t.Context(), url, &wasmclient.Options{Participant: somebody})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := page.EmitAck(t.Context(), protocol.EventLoadStart, protocol.LoadStart{ID: "a"}, nil); err != nil {
+			t.Fatal(err)
+		}
+		page.Close(t.Context())
+	})
+	serve(func(url string) {
+		r := &rig{t: t, url: url}
+		_, text := r.do("GET /admin/events", bearer(token))
+		var view live.View
+		for line := range strings.Lines(text) {
+			if data, ok := strings.CutPrefix(line, "data: "); ok {
+				if err := view.Apply([]byte(data)); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		l := view.Lanes[somebody]
+		if l == nil || len(l.Loads) != 1 || !slices.ContainsFunc(l.Sections, func(s live.Section) bool { return s.Presence == protocol.Loading }) {
+			t.Errorf("after a restart the lane is %+v", l)
+		}
+	})
 }
 
 func TestExport(t *testing.T) {

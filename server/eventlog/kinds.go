@@ -17,6 +17,7 @@ const (
 	Connected        Kind = "connected"
 	Disconnected     Kind = "disconnected"
 	Presence         Kind = "presence"
+	Gap              Kind = "gap"
 	Suspended        Kind = "suspended"
 	Gone             Kind = "gone"
 	LoadStarted      Kind = "load_started"
@@ -62,6 +63,8 @@ var Kinds = []Definition{
 	{Presence, "The presence changed, or what is known within one (from and to are the same then: another phase, another deadline). " +
 		"lease_ms: until to_presence ends by itself.",
 		[]string{"presence_seq", "from_presence", "to_presence", "reason", "phase", "expected_ms", "lease_ms", "duration_ms", "count"}, false},
+	{Gap, "Signs of life had been missing for duration_ms when the presence changed, which the next row tells. " +
+		"reason: silence, of every kind; page_silent or suspect_proxy, of the page's main thread.", []string{"reason", "duration_ms"}, false},
 	{Suspended, "The server stopped in an orderly way while the participant was in from_presence.", []string{"from_presence", "reason", "duration_ms"}, false},
 	{Gone, "The outcome: the seat was given up. Once for each seat. duration_ms: how long the seat was held in this run.", []string{"reason", "duration_ms"}, false},
 	{LoadStarted, "A load was granted a lease.", []string{"load_id", "phase", "expected_ms", "lease_ms"}, false},

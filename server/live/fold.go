@@ -17,7 +17,8 @@ type fold struct {
 	dirty     []*lane // told anew by the next flush
 	forgotten []string
 	totals    Totals
-	counted   bool // totals changed
+	counted   bool  // totals changed
+	last      int64 // when the latest record was made
 }
 
 // lane is a Lane and what of it was told to the viewers.
@@ -25,6 +26,7 @@ type lane struct {
 	Lane
 	dirty    bool
 	sections int // of Sections: the last ones that nobody was told of
+	gaps     int // of Gaps
 	loads    map[loadKey]bool
 }
 
@@ -38,17 +40,27 @@ type loadKey struct {
 const maxLanes = 4000
 
 func newFold() *fold {
-	return &fold{lanes: make(map[string]*lane), totals: Totals{
-		Gone: map[string]int64{}, Loads: map[string]int64{}, LoadTimes: map[string][]int64{}, Bounds: bounds,
-	}}
+	return &fold{lanes: make(map[string]*lane), totals: newTotals()}
+}
+
+func newTotals() Totals {
+	return Totals{Gone: map[string]int64{}, Loads: map[string]int64{}, LoadTimes: map[string][]int64{}, Bounds: bounds}
 }
 
 func (f *fold) add(r *eventlog.Record) {
 	f.totals.Records++
 	f.counted = true
+	before := f.last
+	f.last = max(f.last, r.At.UnixMilli())
 	switch r.Kind {
 	case eventlog.RunStarted:
 		f.run = r.Run
+		for _, l := range f.lanes { // if it was killed, it said nothing
+			if l.Presence != protocol.Gone && l.Presence != "" {
+				f.touch(l)
+				l.unknown(before)
+			}
+		}
 		if json.Valid([]byte(r.Detail)) {
 			f.policy = json.RawMessage(r.Detail)
 		}
@@ -63,10 +75,7 @@ func (f *fold) add(r *eventlog.Record) {
 		return
 	}
 	l := f.lane(r.Participant)
-	if !l.dirty {
-		l.dirty = true
-		f.dirty = append(f.dirty, l)
-	}
+	f.touch(l)
 	if r.Experiment != "" {
 		l.Experiment = r.Experiment
 	}
@@ -83,6 +92,12 @@ func (f *fold) add(r *eventlog.Record) {
 		}
 	case eventlog.Presence:
 		f.presence(l, r, at)
+	case eventlog.Gap:
+		l.Gaps = append(l.Gaps, Gap{at - r.Duration.Or(0), at, r.Reason})
+		l.Gaps = l.Gaps[max(len(l.Gaps)-KeepGaps, 0):]
+		l.gaps = min(l.gaps+1, len(l.Gaps))
+	case eventlog.Suspended:
+		l.unknown(at)
 	case eventlog.Gone:
 		f.totals.Gone[r.Reason]++
 	case eventlog.LoadStarted:
@@ -181,6 +196,19 @@ func (f *fold) forget() {
 	}
 }
 
+func (f *fold) touch(l *lane) {
+	if !l.dirty {
+		l.dirty = true
+		f.dirty = append(f.dirty, l)
+	}
+}
+
+// unknown ends what is known of a lane: nobody looks until the next run.
+func (l *lane) unknown(at int64) {
+	l.Presence, l.Connected, l.Deadline = "", false, 0
+	l.section(at, string(protocol.ReasonRestart))
+}
+
 func (l *lane) section(at int64, reason string) {
 	l.Sections = append(l.Sections, Section{at, l.Presence, l.Connected, reason})
 	l.Sections = l.Sections[max(len(l.Sections)-KeepSections, 0):]
@@ -202,7 +230,7 @@ func (l *lane) touch(load *Load) { l.loads[loadKey{load.ID, load.Start}] = true 
 // whole is all of a lane. It shares nothing with it that changes.
 func (l *lane) whole() Lane {
 	c := l.Lane
-	c.Sections, c.Loads = slices.Clone(l.Sections), slices.Clone(l.Loads)
+	c.Sections, c.Gaps, c.Loads = slices.Clone(l.Sections), slices.Clone(l.Gaps), slices.Clone(l.Loads)
 	return c
 }
 
@@ -210,6 +238,7 @@ func (l *lane) whole() Lane {
 func (l *lane) take() Lane {
 	c := l.Lane
 	c.Sections = slices.Clone(l.Sections[len(l.Sections)-l.sections:])
+	c.Gaps = slices.Clone(l.Gaps[len(l.Gaps)-l.gaps:])
 	c.Loads = nil
 	for _, load := range l.Loads {
 		if l.loads[loadKey{load.ID, load.Start}] {
@@ -217,7 +246,7 @@ func (l *lane) take() Lane {
 		}
 	}
 	clear(l.loads)
-	l.sections, l.dirty = 0, false
+	l.sections, l.gaps, l.dirty = 0, 0, false
 	return c
 }
 

@@ -14,8 +14,9 @@ import (
 )
 
 // A Lane is what is known of a participant. Times are milliseconds since 1970
-// by the server's wall clock, 0: none. The lanes of a Message carry their
-// sections and loads only as far as those are new.
+// by the server's wall clock, 0: none. Presence is empty while no server runs
+// that would know. The lanes of a Message carry their sections, gaps and loads
+// only as far as those are new.
 type Lane struct {
 	Participant string            `json:"participant"`
 	Experiment  string            `json:"experiment,omitempty"`
@@ -43,6 +44,7 @@ type Lane struct {
 	PingMS float64 `json:"ping_ms,omitempty"`
 
 	Sections []Section `json:"sections,omitempty"`
+	Gaps     []Gap     `json:"gaps,omitempty"`
 	Loads    []Load    `json:"loads,omitempty"`
 }
 
@@ -69,6 +71,25 @@ func (s *Section) UnmarshalJSON(text []byte) error {
 	return nil
 }
 
+// A Gap is a time without signs of life, before the presence that tells of it:
+// none of any kind, or none of the page's main thread.
+type Gap struct {
+	From, To int64
+	Reason   string
+}
+
+// MarshalJSON implements json.Marshaler.
+func (g Gap) MarshalJSON() ([]byte, error) { return json.Marshal([3]any{g.From, g.To, g.Reason}) }
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (g *Gap) UnmarshalJSON(text []byte) error {
+	into := []any{&g.From, &g.To, &g.Reason}
+	if err := json.Unmarshal(text, &into); err != nil {
+		return fmt.Errorf("a gap: %w", err)
+	}
+	return nil
+}
+
 // A Load of a lane. Start and ID name it.
 type Load struct {
 	ID     string `json:"id"`
@@ -82,6 +103,7 @@ type Load struct {
 // What is kept of a lane. Older sections and loads are in the log only.
 const (
 	KeepSections = 160
+	KeepGaps     = 60
 	KeepLoads    = 60
 )
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"reflect"
+	"slices"
 	"testing"
 	"time"
 
@@ -36,6 +37,7 @@ func story(who string, from int64) []eventlog.Record {
 		r(900, eventlog.Presence, eventlog.Record{From: protocol.Loading, To: protocol.Loading, Reason: "load_progress", Phase: "packages", Lease: eventlog.Of(69_200)}),
 		r(2600, eventlog.LoadEnded, eventlog.Record{LoadID: "a", Phase: "packages", Reason: eventlog.LoadOK, Duration: eventlog.Of(2500)}),
 		r(2600, eventlog.Presence, eventlog.Record{From: protocol.Loading, To: protocol.Active, Reason: "load_ended"}),
+		r(5000, eventlog.Gap, eventlog.Record{Reason: "silence", Duration: eventlog.Of(1500)}),
 		r(5000, eventlog.Disconnected, eventlog.Record{Reason: "transport_lost"}),
 		r(5000, eventlog.Presence, eventlog.Record{From: protocol.Active, To: protocol.Away, Reason: "transport_lost", Lease: eventlog.Of(30_000)}),
 		r(6000, eventlog.Connected, eventlog.Record{Reason: "reconnected", Epoch: eventlog.Of(2)}),
@@ -65,6 +67,7 @@ func TestLane(t *testing.T) {
 			{ms(5000), protocol.Away, false, "transport_lost"}, {ms(6000), protocol.Away, true, "reconnected"},
 			{ms(6000), protocol.Active, true, "reconnected"}, {ms(9000), protocol.Gone, true, "ended"},
 		},
+		Gaps:  []Gap{{ms(3500), ms(5000), "silence"}},
 		Loads: []Load{{ID: "a", Phase: "packages", Start: ms(100), Lease: ms(100) + 70_000, End: ms(2600), Result: eventlog.LoadOK}},
 	}
 	if got := f.lanes["p"].whole(); !reflect.DeepEqual(got, want) {
@@ -209,6 +212,87 @@ func TestBounds(t *testing.T) {
 	feed.Close()
 	if _, err := feed.Watch(); err != ErrClosed {
 		t.Errorf("a viewer of a closed feed: %v", err)
+	}
+}
+
+// shelf is a log whose ids begin behind some that are gone.
+type shelf struct {
+	records []eventlog.Record
+	first   int64
+}
+
+func (s shelf) Records(ctx context.Context, after int64, limit int) ([]eventlog.Record, error) {
+	from := min(max(after+1-s.first, 0), int64(len(s.records)))
+	page := slices.Clone(s.records[from:min(from+int64(limit), int64(len(s.records)))])
+	for i := range page {
+		page[i].ID = s.first + from + int64(i)
+	}
+	return page, ctx.Err()
+}
+
+func TestLastID(t *testing.T) {
+	for _, first := range []int64{1, 2, 1000} {
+		for _, n := range []int{0, 1, 2, 3, 4, 5, 63, 64, 65, 1000} {
+			want := first + int64(n) - 1
+			if n == 0 {
+				want = 0
+			}
+			if got, err := lastID(t.Context(), shelf{make([]eventlog.Record, n), first}); got != want || err != nil {
+				t.Errorf("%d records from %d on: the last is %d, %v", n, first, got, err)
+			}
+		}
+	}
+}
+
+// TestRefill: after a restart the lanes are those of the log, as far back as is
+// bounded, with the time between the runs left open; totals begin anew.
+func TestRefill(t *testing.T) {
+	var log []eventlog.Record
+	add := func(ms int64, r eventlog.Record) {
+		r.At = at(ms)
+		log = append(log, r)
+	}
+	active := func(ms int64, who string) {
+		add(ms, eventlog.Record{Kind: eventlog.Presence, Participant: who, To: protocol.Active, Reason: "connected"})
+	}
+	active(-refillTime.Milliseconds(), "too old")
+	add(0, eventlog.Record{Kind: eventlog.RunStarted, Run: "one"})
+	for i := range refillEvents - 10 {
+		active(int64(i), "busy")
+	}
+	active(60_000, "kept")
+	add(61_000, eventlog.Record{Kind: eventlog.Suspended, Participant: "kept", From: protocol.Active})
+	active(70_000, "killed")
+	active(70_500, "gone")
+	add(70_700, eventlog.Record{Kind: eventlog.Presence, Participant: "gone", From: protocol.Active, To: protocol.Gone})
+	f := New()
+	defer f.Close()
+	if err := f.Refill(t.Context(), shelf{append(make([]eventlog.Record, 500), log...), 1}, at(90_000)); err != nil {
+		t.Fatal(err)
+	}
+	f.Stored([]eventlog.Record{{At: at(90_000), Kind: eventlog.RunStarted, Run: "two"}})
+	v, err := f.Watch()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var view View
+	drain(t, v, &view)
+	ms := func(n int64) int64 { return at(n).UnixMilli() }
+	open := Section{ms(70_700), "", false, "server_restart"} // when something was heard of that run for the last time
+	for who, want := range map[string][]Section{
+		"kept":   {{ms(60_000), protocol.Active, false, "connected"}, {ms(61_000), "", false, "server_restart"}},
+		"killed": {{ms(70_000), protocol.Active, false, "connected"}, open},
+		"gone":   {{ms(70_500), protocol.Active, false, "connected"}, {ms(70_700), protocol.Gone, false, ""}},
+	} {
+		if l := view.Lanes[who]; l == nil || !reflect.DeepEqual(l.Sections, want) {
+			t.Errorf("the lane of %s is %+v", who, l)
+		}
+	}
+	if view.Lanes["too old"] != nil || view.Lanes["busy"] == nil || view.Run != "two" || view.Totals.Records != 1 || view.Totals.Drops != 0 {
+		t.Errorf("%d lanes, run %s, totals %+v", len(view.Lanes), view.Run, view.Totals)
+	}
+	if err := New().Refill(t.Context(), shelf{}, at(0)); err != nil {
+		t.Errorf("of an empty log: %v", err)
 	}
 }
 

@@ -62,6 +62,8 @@ func (v *View) lane(l Lane) {
 				loads = append(loads, load)
 			}
 		}
+		gaps := append(was.Gaps, l.Gaps...)
+		l.Gaps = gaps[max(len(gaps)-KeepGaps, 0):]
 		l.Sections, l.Loads = sections[max(len(sections)-KeepSections, 0):], loads[max(len(loads)-KeepLoads, 0):]
 	}
 	v.Lanes[l.Participant] = &l

@@ -1,4 +1,3 @@
-import { Charts } from "./charts.js";
 import { Details } from "./details.js";
 import { Lanes, words } from "./lanes.js";
 import { palette } from "./paint.js";
@@ -11,7 +10,7 @@ let selected = null;
 
 const lanes = new Lanes(view, $("#lanes"), select);
 const details = new Details($("#details"), $("#confirm"), () => select(null));
-const charts = new Charts($("#distribution"), $("#latency"));
+let charts = null; // they come when the lanes are there
 globalThis.dashboard = { view, lanes };
 
 function select(participant) {
@@ -106,7 +105,11 @@ function totals() {
 setInterval(() => stale && refresh(), 250);
 setInterval(() => details.show(view.lanes.get(selected), view.now()), 500);
 setInterval(totals, 1000);
-setInterval(() => document.hidden || charts.update(view), 1000);
+setTimeout(async () => {
+	const { Charts } = await import("./charts.js");
+	charts = new Charts($("#distribution"), $("#latency"));
+	setInterval(() => document.hidden || charts.update(view), 1000);
+}, 200);
 
 function link(state, text) {
 	$("#link").dataset.state = state;

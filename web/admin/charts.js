@@ -8,6 +8,9 @@ const axis = (colours, more) => ({
 	stroke: colours.soft, grid: { stroke: colours.line, width: 1 }, ticks: { stroke: colours.line, width: 1 }, font: "11px system-ui, sans-serif", ...more,
 });
 
+// uPlot measures and draws as it is made: each chart has a task of its own.
+const later = () => new Promise((resolve) => setTimeout(resolve));
+
 /** The two charts. Update draws at most once a second; that is what they need. */
 export class Charts {
 	#distribution;
@@ -17,17 +20,27 @@ export class Charts {
 
 	constructor(distribution, latency) {
 		this.#elements = { distribution, latency };
-		this.#make();
-		matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.#make());
-		new ResizeObserver(() => this.#fit()).observe(distribution);
-		new ResizeObserver(() => this.#fit()).observe(latency);
+		const make = async () => {
+			this.#makeDistribution();
+			await later();
+			this.#makeLatency();
+			await later();
+			if (this.#last) this.update(this.#last);
+		};
+		make().then(() => {
+			matchMedia("(prefers-color-scheme: dark)").addEventListener("change", make);
+			const fit = new ResizeObserver(() => {
+				for (const chart of [this.#distribution, this.#latency]) fitted(chart);
+			});
+			fit.observe(distribution);
+			fit.observe(latency);
+		});
 	}
 
-	#make() {
+	#makeDistribution() {
 		this.#distribution?.destroy();
-		this.#latency?.destroy();
 		const { colours } = palette(1);
-		const { distribution, latency } = this.#elements;
+		const { distribution } = this.#elements;
 		const bars = uPlot.paths.bars({ size: [0.8, 60] });
 		const labels = (u, ticks) => ticks.map((i) => (Number.isInteger(i) ? this.#label(i) : ""));
 		this.#distribution = new uPlot({
@@ -44,6 +57,12 @@ export class Charts {
 				{ label: "ok", fill: colours.loading, stroke: colours.loading, width: 0, paths: bars, points: { show: false } },
 			],
 		}, [[], [], []], distribution);
+	}
+
+	#makeLatency() {
+		this.#latency?.destroy();
+		const { colours } = palette(1);
+		const { latency } = this.#elements;
 		const line = (label, stroke, dash) => ({ label, stroke, dash, width: 1.5, spanGaps: false, points: { show: false }, value: (u, v) => (v == null ? "–" : v.toFixed(1)) });
 		this.#latency = new uPlot({
 			...size(latency),
@@ -56,7 +75,6 @@ export class Charts {
 				line("pages", colours.blocked), line("95 %", colours.blocked, [4, 3]),
 			],
 		}, [[], [], [], [], []], latency);
-		if (this.#last) this.update(this.#last);
 	}
 
 	#label(i) {
@@ -64,22 +82,22 @@ export class Charts {
 		return i < bounds.length ? `${bounds[i]}`.replace(/^0/, "") : `${bounds.at(-1)}+`;
 	}
 
-	#fit() {
-		this.#distribution.setSize(size(this.#elements.distribution));
-		this.#latency.setSize(size(this.#elements.latency));
-	}
-
 	update(view) {
 		this.#last = view;
 		const { totals, points } = view;
-		if (totals) {
+		if (totals && this.#distribution) {
 			const buckets = totals.bounds.length + 1, times = totals.load_times;
 			const ok = Array.from({ length: buckets }, (_, i) => times.ok?.[i] ?? 0);
 			const all = ok.map((n, i) => n + BAD.reduce((sum, result) => sum + (times[result]?.[i] ?? 0), 0));
 			this.#distribution.setData([ok.map((_, i) => i), all, ok]);
 		}
-		this.#latency.setData([0, 1, 2, 3, 4].map((k) => points.map((p) => (k === 0 ? p[0] / 1000 : p[k]))));
+		this.#latency?.setData([0, 1, 2, 3, 4].map((k) => points.map((p) => (k === 0 ? p[0] / 1000 : p[k]))));
 	}
+}
+
+function fitted(chart) {
+	const is = { width: chart.width, height: chart.height }, want = size(chart.root.parentElement);
+	if (is.width !== want.width || is.height !== want.height) chart.setSize(want);
 }
 
 function size(element) {

@@ -220,10 +220,11 @@ export class Lanes {
 		c.rect(left, y, room, tall);
 		c.clip();
 		this.#sections(lane, y, left, now, x);
+		this.#gaps(lane, y, left, x);
 		this.#loads(lane, y, left, now, x);
 		c.restore();
 
-		c.fillStyle = patterns[lane.presence];
+		c.fillStyle = patterns[lane.presence] ?? colours.line;
 		c.fillRect(left + room + 8, y + tall / 2 - 6, 12, 12);
 		c.font = this.#narrow ? small : "12px system-ui, sans-serif";
 		c.fillStyle = lane.presence === "gone" ? colours.soft : colours.ink;
@@ -267,6 +268,21 @@ export class Lanes {
 		}
 	}
 
+	/** Where signs of life were missing before anything could be concluded, the lane is pale and has a line of dots. */
+	#gaps(lane, y, left, x) {
+		const c = this.#c, { colours } = this.#paint, top = y + 5, tall = this.#height - 13;
+		for (const [start, end, why] of lane.gaps) {
+			const from = Math.max(x(start), left), to = x(end);
+			if (to <= from) continue;
+			c.globalAlpha = 0.7;
+			c.fillStyle = colours.card;
+			c.fillRect(from, top, to - from, tall);
+			c.globalAlpha = 1;
+			c.fillStyle = why === "page_silent" ? colours.blocked : colours.away;
+			for (let at = from + 1; at < to; at += 4) c.fillRect(at, top + tall / 2 - 1, 2, 2);
+		}
+	}
+
 	#loads(lane, y, left, now, x) {
 		const c = this.#c, { colours } = this.#paint, line = y + this.#height - 6;
 		for (const load of lane.loads) {
@@ -282,6 +298,7 @@ export class Lanes {
 
 /** What a lane says of now. */
 export function status(lane, now, short) {
+	if (!lane.presence) return "not known";
 	if (lane.presence === "gone") return short ? "gone" : `gone, ${words(lane.reason)}`;
 	const left = lane.deadline ? Math.max(Math.ceil((lane.deadline - now) / 1000), 0) : -1;
 	const time = left < 0 ? "" : left < 100 ? ` ${left} s` : ` ${Math.floor(left / 60)}:${String(left % 60).padStart(2, "0")}`;

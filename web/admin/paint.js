@@ -2,8 +2,17 @@
 
 import { PRESENCES } from "./view.js";
 
+let known = { key: null, colours: null };
+
 /** Colours as the style sheet has them now, and patterns made of them. */
 export function palette(scale) {
+	const colours = scheme();
+	return { colours, patterns: Object.fromEntries(PRESENCES.map((p) => [p, pattern(p, colours, scale)])) };
+}
+
+function scheme() {
+	const key = matchMedia("(prefers-color-scheme: dark)").matches;
+	if (known.key === key) return known.colours;
 	const colours = {};
 	const probe = document.createElement("i");
 	document.body.append(probe);
@@ -12,7 +21,8 @@ export function palette(scale) {
 		colours[name] = getComputedStyle(probe).color;
 	}
 	probe.remove();
-	return { colours, patterns: Object.fromEntries(PRESENCES.map((p) => [p, pattern(p, colours, scale)])) };
+	known = { key, colours };
+	return colours;
 }
 
 const SIZE = 8;

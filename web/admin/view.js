@@ -2,7 +2,7 @@
 
 export const PRESENCES = ["active", "loading", "blocked", "away", "gone"];
 
-const KEEP = { sections: 160, loads: 60, points: 600 };
+const KEEP = { sections: 160, gaps: 60, loads: 60, points: 600 };
 
 export class View {
 	lanes = new Map(); // by participant
@@ -44,8 +44,10 @@ export class View {
 	#lane(lane) {
 		const was = this.lanes.get(lane.participant);
 		const sections = was?.sections ?? [];
+		const gaps = was?.gaps ?? []; // [from, to, reason]
 		const loads = was?.loads ?? [];
 		if (lane.sections) sections.push(...lane.sections);
+		if (lane.gaps) gaps.push(...lane.gaps);
 		for (const load of lane.loads ?? []) {
 			const at = loads.findIndex((l) => l.id === load.id && l.start === load.start);
 			if (at < 0) loads.push(load);
@@ -53,7 +55,9 @@ export class View {
 		}
 		sections.splice(0, sections.length - KEEP.sections);
 		loads.splice(0, loads.length - KEEP.loads);
+		gaps.splice(0, gaps.length - KEEP.gaps);
 		lane.sections = sections;
+		lane.gaps = gaps;
 		lane.loads = loads;
 		this.lanes.set(lane.participant, lane);
 	}
@@ -61,7 +65,7 @@ export class View {
 	/** How many participants there are of each presence. */
 	counts() {
 		const counts = Object.fromEntries(PRESENCES.map((p) => [p, 0]));
-		for (const { presence } of this.lanes.values()) counts[presence]++;
+		for (const { presence } of this.lanes.values()) if (presence) counts[presence]++;
 		return counts;
 	}
 }
