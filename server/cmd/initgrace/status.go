@@ -13,8 +13,8 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"initgrace/grace/protocol"
@@ -149,17 +149,21 @@ func (s status) print(w io.Writer, view *live.View, clear bool) error {
 	if s.Rows > 0 && !s.Once && len(lanes) > s.Rows {
 		left, lanes = len(lanes)-s.Rows, lanes[:s.Rows]
 	}
-	t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "PARTICIPANT\tGROUP\tPRESENCE\tFOR\tLEFT\tWHY\tAWAY\tLOADS\tROUND TRIP")
+	t := table{
+		head:  []string{"PARTICIPANT", "GROUP", "PRESENCE", "FOR", "LEFT", "WHY", "AWAY", "LOADS", "ROUND TRIP"},
+		names: []int{0, 1}, spare: []int{7, 6, 8, 5, 1},
+	}
 	for _, l := range lanes {
-		presence := string(l.Presence)
+		presence := cmp.Or(string(l.Presence), "not known")
 		if l.Phase != "" && l.Presence == protocol.Loading {
 			presence += " (" + l.Phase + ")"
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%d\t%d\t%s\n", l.Participant, cmp.Or(l.Group, "-"), printable(presence),
-			since(view.Now-l.Since), until(l.Deadline, view.Now), l.Reason, l.Drops, l.LoadCount, roundTrip(l))
+		t.rows = append(t.rows, []string{
+			l.Participant, cmp.Or(l.Group, "-"), printable(presence), since(view.Now - l.Since), until(l.Deadline, view.Now),
+			strings.ReplaceAll(l.Reason, "_", " "), strconv.FormatInt(l.Drops, 10), strconv.FormatInt(l.LoadCount, 10), roundTrip(l),
+		})
 	}
-	t.Flush()
+	t.write(&b, terminalWidth(w))
 	if left > 0 {
 		fmt.Fprintf(&b, "… and %d more\n", left)
 	}
