@@ -38,7 +38,7 @@ func main() {
 	}
 }
 
-var allRows = []string{"idle", "loads", "relay", "storm", "churn", "freeze", "left"}
+var allRows = []string{"connect", "idle", "loads", "relay", "storm", "churn", "freeze", "left"}
 
 func run(ctx context.Context, args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("compare", flag.ContinueOnError)

@@ -108,6 +108,9 @@ in brackets: times the floor's.
 	}
 	fmt.Fprintln(w)
 	for _, t := range tables {
+		if !t.measured(visits) {
+			continue
+		}
 		fmt.Fprintf(w, "## %s\n\n| participants | |", t.title)
 		for _, c := range shown {
 			fmt.Fprintf(w, " %s |", c.name)
@@ -153,6 +156,13 @@ in brackets: times the floor's.
 	if notes, err := os.ReadFile("e2e/bench/compare/NOTES.md"); err == nil {
 		w.Write(notes)
 	}
+}
+
+// measured says whether any visit had to do with a table.
+func (t table) measured(visits []visit) bool {
+	return slices.ContainsFunc(visits, func(v visit) bool {
+		return slices.ContainsFunc(t.measures, func(m measure) bool { _, ok := v.Metrics[m.metric]; return ok })
+	})
 }
 
 // median is that of all visits in which a metric was measured.

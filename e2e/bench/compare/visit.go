@@ -47,10 +47,12 @@ func look(ctx context.Context, c contestant, size int, rows map[string]bool, s s
 	if got.Missing > 0 {
 		return v, fmt.Errorf("%d of %d could not connect: %w", got.Missing, size, got.Err)
 	}
-	m["connect_rate"] = float64(size) / got.Took.Seconds()
-	m["connect_p99_ms"] = ms(got.Latency.Quantile(0.99))
-	m["connect_cpu_us"] = each(p.cpu()-cpu, size)
-	m["connect_retries"] = float64(got.Retries)
+	if rows["connect"] {
+		m["connect_rate"] = float64(size) / got.Took.Seconds()
+		m["connect_p99_ms"] = ms(got.Latency.Quantile(0.99))
+		m["connect_cpu_us"] = each(p.cpu()-cpu, size)
+		m["connect_retries"] = float64(got.Retries)
+	}
 	defer crowd.Drop()
 
 	if rows["idle"] {
