@@ -52,7 +52,7 @@ export class Details {
 		this.#lane = lane;
 		panel.querySelector("h2").textContent = lane.participant;
 		const left = lane.deadline ? `, ${span(lane.deadline - now)} left` : "";
-		panel.querySelector(".state").textContent = `${lane.presence} for ${span(now - lane.since)}${left}`;
+		panel.querySelector(".state").textContent = `${lane.presence || "not known"} for ${span(now - lane.since)}${left}`;
 		const ms = (n) => (n ? `${n.toFixed(1)} ms` : "–");
 		fill(panel.querySelector("dl"), [
 			["Why", words(lane.reason)],
@@ -70,7 +70,7 @@ export class Details {
 			item.textContent = `${load.phase || load.id}: ${took}${load.end ? `, ${load.result}` : `, lease ends in ${span(load.lease - now)}`}`;
 			return item;
 		}));
-		const gone = lane.presence === "gone";
+		const gone = lane.presence === "gone" || !lane.presence;
 		panel.querySelector("#extend").disabled = gone || !(lane.presence === "loading" || lane.presence === "away");
 		panel.querySelector("#end").disabled = gone;
 		for (const e of panel.querySelectorAll("#notice *")) e.disabled = gone;

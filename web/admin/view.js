@@ -72,7 +72,7 @@ export class View {
 
 const compare = (a, b) => (a < b ? -1 : a > b ? 1 : 0);
 const byName = (a, b) => compare(a.participant, b.participant);
-const TROUBLE = { away: 0, blocked: 1, loading: 2, active: 3, gone: 4 };
+const TROUBLE = { away: 0, blocked: 1, loading: 2, active: 3, "": 4, gone: 5 };
 
 const ORDERS = {
 	group: (a, b) => compare(a.group || "\uffff", b.group || "\uffff") || byName(a, b),
