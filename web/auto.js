@@ -19,7 +19,8 @@
 // "initgrace:unprotected" {code, message}.
 //
 // An ES module's import of pyodide.mjs is out of reach: such a page gives its
-// loadPyodide to session.loadPyodide({ loadPyodide }).
+// loadPyodide to session.loadPyodide({ loadPyodide }). So is PyScript's start,
+// which imports the interpreter that its configuration names as a module.
 (() => {
 	"use strict";
 	const script = document.currentScript;

@@ -408,6 +408,28 @@ func TestReconnect(t *testing.T) {
 	}
 }
 
+// When the browser says that the network is back, or the participant is, no pause
+// is waited for.
+func TestRetryAtOnce(t *testing.T) {
+	for _, event := range []string{"online", "visibilitychange"} {
+		var j journal
+		s := newSite(t, func(c *siotest.Conn) {
+			if c.N > 1 {
+				j.study(c)
+				return
+			}
+			c.Greet()
+			c.Next() // and then the connection is lost
+		})
+		p := s.open(t)
+		var took float64
+		p.scene(&took, "lostThen", map[string]string{"event": event})
+		if took > 5000 {
+			t.Errorf("%s: back after %.0f ms", event, took)
+		}
+	}
+}
+
 // What ends a session ends it, with its code, and properties stay readable.
 func TestReplaced(t *testing.T) {
 	s := newSite(t, func(c *siotest.Conn) {

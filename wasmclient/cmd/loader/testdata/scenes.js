@@ -54,6 +54,18 @@ export async function timeoutBehindBlock({ timeoutMs, blockMs }) {
 	return caught(session.emit("x", {}, { timeoutMs }));
 }
 
+// The connection is lost, and the pause before the next attempt is long; but the
+// browser says something.
+export async function lostThen({ event }) {
+	await open({ backoffMinMs: 60_000, backoffMaxMs: 60_000 });
+	caught(session.emit("drop once"));
+	await heard("reconnecting");
+	const began = performance.now();
+	(event === "online" ? globalThis : document).dispatchEvent(new Event(event, { bubbles: true }));
+	await heard("restored");
+	return performance.now() - began;
+}
+
 export function listeners() {
 	const seen = [];
 	const remove = session.on("n", (n) => seen.push(n));
