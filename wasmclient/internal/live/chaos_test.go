@@ -23,7 +23,6 @@ import (
 	"testing"
 	"time"
 
-	"initgrace/grace"
 	"initgrace/grace/protocol"
 	"initgrace/server"
 	"initgrace/server/eventlog"
@@ -31,6 +30,7 @@ import (
 	"initgrace/server/socketio"
 	"initgrace/server/store"
 	"initgrace/server/store/sqlite"
+	"initgrace/server/study"
 	"initgrace/wasmclient"
 )
 
@@ -45,7 +45,18 @@ const (
 	chaosAddr = "INITGRACE_CHAOS_ADDR"
 	chaosHold = 20 * time.Second // nobody may be lost on the way
 	chaosEnd  = 2 * time.Minute  // for everything to arrive
+	chaosSize = 4                // of a group
 )
+
+// chaosStudy has holds in which nobody may be lost on the way.
+const chaosStudy = `
+page_interval: 500ms
+policy: {reconnect_timeout: 20s, leave_timeout: 20s, blocked_timeout: 20s, page_timeout: 20s}
+experiments:
+  chaos:
+    group: {size: 4, wait_timeout: 1h}
+    conditions: [{name: a}, {name: b, weight: 2}]
+`
 
 // TestChaosServer is the process that TestChaos kills.
 func TestChaosServer(t *testing.T) {
@@ -56,12 +67,12 @@ func TestChaosServer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	policy := grace.Policy{
-		ReconnectTimeout: chaosHold, LeaveTimeout: chaosHold, BlockedTimeout: chaosHold, PageTimeout: chaosHold,
+	file, err := study.Parse("chaos.yaml", []byte(chaosStudy))
+	if err != nil {
+		t.Fatal(err)
 	}
-	limits := socketio.Limits{Handshakes: -1}
 	srv, err := server.New(server.Config{
-		Store: db, Policy: policy, Limits: limits, PageInterval: 500 * time.Millisecond,
+		Store: db, Study: file, Limits: socketio.Limits{Handshakes: -1},
 		Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError})),
 	})
 	if err != nil {
@@ -75,10 +86,11 @@ func TestChaosServer(t *testing.T) {
 	t.Fatal(http.Serve(l, srv))
 }
 
-// TestChaos lets participants play while connections are reset and cut, pages
-// are refreshed and opened twice, and the server is killed every few seconds.
-// What was acknowledged must be there: every state, and every message, once and
-// in order. Every session ends exactly once.
+// TestChaos lets participants find each other and play while connections are
+// reset and cut, pages are refreshed and opened twice, and the server is killed
+// every few seconds. What was acknowledged must be there: every state, and every
+// message, once and in order. No group begins short, the conditions are
+// balanced, and every session ends exactly once.
 //
 // For longer: go test -run TestChaos ./wasmclient/internal/live -chaos.for 5m -chaos.participants 200
 func TestChaos(t *testing.T) {
@@ -115,13 +127,12 @@ func (c *chaos) run(addr string) {
 		c.players = append(c.players, newPlayer(c, i))
 	}
 	var playing sync.WaitGroup
-	for _, p := range c.players { // a message goes to who is in the group by then
-		playing.Go(p.open)
-	}
-	playing.Wait()
 	end := time.Now().Add(*chaosFor)
 	for _, p := range c.players {
-		playing.Go(func() { p.play(end) })
+		playing.Go(func() {
+			p.open()
+			p.play(end)
+		})
 	}
 	for time.Now().Before(end) {
 		c.harm()
@@ -133,6 +144,9 @@ func (c *chaos) run(addr string) {
 	playing.Wait()
 	deadline := time.Now().Add(chaosEnd)
 	for _, p := range c.players {
+		p.find(deadline)
+	}
+	for _, p := range c.players {
 		p.settle(deadline)
 	}
 	for _, p := range c.players {
@@ -143,8 +157,8 @@ func (c *chaos) run(addr string) {
 	for _, p := range c.players {
 		sent, saved, refreshed, twice = sent+p.sent, saved+p.saves, refreshed+p.refreshed, twice+p.twice
 	}
-	t.Logf("%d participants: %d messages to 3 each and %d states acknowledged; %d refreshes, %d second tabs, %d resets, %d cuts, %d kills",
-		len(c.players), sent, saved, refreshed, twice, c.resets, c.cuts, c.kills)
+	t.Logf("%d participants: %d messages to %d each and %d states acknowledged; %d refreshes, %d second tabs, %d resets, %d cuts, %d kills",
+		len(c.players), sent, chaosSize-1, saved, refreshed, twice, c.resets, c.cuts, c.kills)
 	if refreshed == 0 || twice == 0 || sent == 0 {
 		t.Error("that was no chaos")
 	}
@@ -233,46 +247,66 @@ func (c *chaos) harm() {
 	time.Sleep(time.Duration(200+c.r.IntN(1200)) * time.Millisecond)
 }
 
-// checkLog waits until the log has the end of every session, and checks that it
-// has each once.
+// checkLog waits until the log has the end of every session, and reads from it
+// that each was seated once, drew one condition, was put into one group, whole
+// from the beginning, and ended once.
 func (c *chaos) checkLog() {
-	deadline := time.Now().Add(chaosHold + chaosEnd)
-	for {
-		gone := c.gone()
-		if len(gone) == len(c.players) || time.Now().After(deadline) {
-			for _, p := range c.players {
-				if gone[p.id] != 1 {
-					c.t.Errorf("%s ended %d times", p.id, gone[p.id])
+	var counts map[eventlog.Kind]map[string]int // by participant
+	var began, drawn map[string]int             // by group, by condition
+	presence := map[string]protocol.Presence{}
+	for deadline := time.Now().Add(chaosHold + chaosEnd); ; time.Sleep(500 * time.Millisecond) {
+		counts = map[eventlog.Kind]map[string]int{eventlog.Assigned: {}, eventlog.GroupJoined: {}, eventlog.Gone: {}}
+		began, drawn = map[string]int{}, map[string]int{}
+		for _, r := range c.records() {
+			if n := counts[r.Kind]; n != nil {
+				n[r.Participant]++
+			}
+			switch r.Kind {
+			case eventlog.Presence:
+				presence[r.Participant] = r.To
+			case eventlog.Assigned:
+				drawn[r.Detail]++
+			case eventlog.GroupJoined:
+				began[r.Group]++
+				if now := presence[r.Participant]; now == protocol.Away || now == protocol.Gone {
+					c.t.Errorf("%s was %s when its group began", r.Participant, now)
 				}
 			}
-			return
 		}
-		time.Sleep(500 * time.Millisecond)
+		if len(counts[eventlog.Gone]) == len(c.players) || time.Now().After(deadline) {
+			break
+		}
+	}
+	for kind, n := range counts {
+		for _, p := range c.players {
+			if n[p.id] != 1 {
+				c.t.Errorf("%s: %d times %s", p.id, n[p.id], kind)
+			}
+		}
+	}
+	for g, n := range began {
+		if n != chaosSize {
+			c.t.Errorf("group %s began with %d members", g, n)
+		}
+	}
+	c.t.Logf("%d groups, conditions %v", len(began), drawn)
+	if a := drawn["a"]; a+drawn["b"] != len(c.players) || drawn["b"] < 2*(a-1) || drawn["b"] > 2*(a+1) {
+		c.t.Errorf("conditions are not balanced: %v", drawn)
 	}
 }
 
-func (c *chaos) gone() map[string]int {
+// records are the whole log.
+func (c *chaos) records() []eventlog.Record {
 	log, err := c.open()
 	if err != nil {
 		c.t.Fatal(err)
 	}
 	defer log.Close()
-	gone := map[string]int{}
-	for after := int64(0); ; {
-		page, err := log.Records(context.Background(), after, 10_000)
-		if err != nil {
-			c.t.Fatal(err)
-		}
-		for _, r := range page {
-			after = r.ID
-			if r.Kind == eventlog.Gone {
-				gone[r.Participant]++
-			}
-		}
-		if len(page) < 10_000 {
-			return gone
-		}
+	records, err := log.Records(context.Background(), 0, 1_000_000)
+	if err != nil {
+		c.t.Fatal(err)
 	}
+	return records
 }
 
 // A player is a person with a page. What the page knows is lost with it: the
@@ -282,7 +316,7 @@ type player struct {
 	c       *chaos
 	r       *rand.Rand
 	id      string
-	group   string
+	group   string // once its page knows of it
 	token   string
 	page    *page
 	version uint64         // of the state that was acknowledged last
@@ -304,8 +338,7 @@ type page struct {
 
 func newPlayer(c *chaos, i int) *player {
 	return &player{
-		c: c, r: rand.New(rand.NewPCG(*chaosSeed, uint64(i)+1)), id: "p" + strconv.Itoa(i), group: "g" + strconv.Itoa(i/4),
-		state: map[string]int{},
+		c: c, r: rand.New(rand.NewPCG(*chaosSeed, uint64(i)+1)), id: "p" + strconv.Itoa(i), state: map[string]int{},
 	}
 }
 
@@ -314,15 +347,21 @@ func (p *player) open() {
 	p.c.t.Helper()
 	pg := &page{p: p}
 	var greeted sync.Once
+	restored := make(chan struct{})
 	ctx, cancel := context.WithTimeout(context.Background(), chaosEnd)
 	defer cancel()
 	var err error
 	pg.client, err = wasmclient.Dial(ctx, "http://"+p.c.network.Addr(), &wasmclient.Options{
-		Participant: p.id, Group: p.group, Token: p.token, Keep: true,
+		Participant: p.id, Token: p.token, Keep: true,
 		ConnectTimeout: 5 * time.Second, Silence: 3 * time.Second,
 		Backoff: wasmclient.Backoff{Min: 50 * time.Millisecond, Max: time.Second},
 		Handlers: map[string]func([]byte){
-			protocol.EventSession: func(data []byte) { greeted.Do(func() { pg.restore(data) }) },
+			protocol.EventSession: func(data []byte) {
+				greeted.Do(func() {
+					pg.restore(data)
+					close(restored)
+				})
+			},
 			protocol.EventMessage: pg.receive,
 			protocol.EventMessageDropped: func(data []byte) {
 				p.c.t.Errorf("%s: dropped %s", p.id, data)
@@ -331,6 +370,12 @@ func (p *player) open() {
 	})
 	if err != nil {
 		p.c.t.Errorf("%s cannot connect: %v", p.id, err)
+		return
+	}
+	select {
+	case <-restored: // a save before it would forget what was saved
+	case <-ctx.Done():
+		p.c.t.Errorf("%s was not told its session", p.id)
 		return
 	}
 	p.token = pg.client.State().Session.Token
@@ -382,7 +427,9 @@ func (p *player) play(end time.Time) {
 	for time.Now().Before(end) && p.page != nil {
 		switch n := p.r.IntN(20); {
 		case n < 12:
-			p.send(1 + p.r.IntN(4))
+			if p.join() {
+				p.send(1 + p.r.IntN(4))
+			}
 		case n < 17:
 			p.save()
 		case n < 19: // refreshed: the old page says nothing
@@ -404,6 +451,31 @@ func (p *player) play(end time.Time) {
 			}
 		}
 		time.Sleep(time.Duration(p.r.IntN(600)) * time.Millisecond)
+	}
+}
+
+// join says whether there is a group, and makes for the wait room if not.
+func (p *player) join() bool {
+	group := p.page.client.State().Session.Group
+	if p.group != "" && p.group != group {
+		p.c.t.Errorf("%s was in group %s and is in %q", p.id, p.group, group)
+	}
+	if p.group = group; group == "" {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		// It may be lost on the way, or come too late: then it is tried again.
+		_ = p.page.client.EmitAck(ctx, protocol.EventJoin, protocol.Join{}, nil)
+	}
+	return group != ""
+}
+
+// find joins until there is a group.
+func (p *player) find(deadline time.Time) {
+	for !p.join() {
+		if time.Now().After(deadline) {
+			p.c.t.Fatalf("%s has found no group", p.id)
+		}
+		time.Sleep(50 * time.Millisecond)
 	}
 }
 
