@@ -85,6 +85,7 @@ func (l *loop) relay(p *peer, v protocol.Send) (any, *protocol.Error) {
 func (l *loop) deposit(m, to *member, v protocol.Send) bool {
 	from := m.session.Participant
 	to.trace.received.add(len(v.Data))
+	received := to.box.Received
 	seq, ok := to.box.Post(from, v.Latest, func(seq uint64) []byte { return messageFrame(from, seq, v.Data) })
 	if !ok {
 		to.trace.dropped.add(len(v.Data))
@@ -96,7 +97,11 @@ func (l *loop) deposit(m, to *member, v protocol.Send) bool {
 		return false
 	}
 	l.letters = append(l.letters, store.Message{To: to.session.Participant, Seq: seq, From: from, Key: v.Latest, Data: v.Data})
-	l.markBox(to)
+	// What was posted is known by the message itself, as long as there is a
+	// mailbox, so that most messages need not store their receiver's again.
+	if seq == 1 || to.box.Received != received {
+		l.markBox(to)
+	}
 	if to.readable() {
 		l.deliver(to)
 	} else {

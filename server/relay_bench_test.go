@@ -13,18 +13,23 @@ import (
 // BenchmarkRelay is what a group message costs, clients included: pairs in
 // which both send all the time, each with a number of messages whose ack is
 // still to come. An ack means stored; a message is done when its sender has the
-// ack and the partner has the message.
+// ack and the partner has the message. In memory nothing outlives the process.
 func BenchmarkRelay(b *testing.B) {
-	for _, pairs := range []int{1, 25, 250} {
-		for _, ahead := range []int{1, 16} {
-			b.Run(fmt.Sprintf("pairs=%d/ahead=%d", pairs, ahead), func(b *testing.B) { benchRelay(b, pairs, ahead) })
+	for _, in := range []string{"file", "memory"} {
+		for _, pairs := range []int{1, 25, 250} {
+			for _, ahead := range []int{1, 16} {
+				b.Run(fmt.Sprintf("in=%s/pairs=%d/ahead=%d", in, pairs, ahead), func(b *testing.B) { benchRelay(b, in, pairs, ahead) })
+			}
 		}
 	}
 }
 
-func benchRelay(b *testing.B, pairs, ahead int) {
-	unlimited := socketio.Limits{Events: -1, Bytes: -1, Handshakes: -1}
-	r := start(b, Config{Store: openBenchDB(b), Limits: unlimited})
+func benchRelay(b *testing.B, in string, pairs, ahead int) {
+	cfg := Config{Limits: socketio.Limits{Events: -1, Bytes: -1, Handshakes: -1}}
+	if in == "file" {
+		cfg.Store = openBenchDB(b)
+	}
+	r := start(b, cfg)
 	var all []*plain
 	for i := range 2 * pairs {
 		p, _ := r.connect(fmt.Sprintf(`{"participant":"p%d","group":"g%d"}`, i, i/2))

@@ -115,9 +115,11 @@ type Totals struct {
 // message is not given to another.
 type Mailbox struct {
 	Participant string
-	Posted      uint64 // messages to the participant count from 1 to this
-	Received    uint64 // those up to this are read, or given up
-	Sent        uint64 // messages from the participant
+	// Posted is the number of the last message to the participant, who counts
+	// them from 1. A message that is still there may have a higher one.
+	Posted   uint64
+	Received uint64 // those up to this are read, or given up
+	Sent     uint64 // messages from the participant
 	// Pages are the page instances that sent messages with an id, the one that
 	// did so last at the end.
 	Pages []Page

@@ -1,55 +1,85 @@
 package sqlite
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"unicode/utf8"
 
 	"initgrace/grace/protocol"
 	"initgrace/server/store"
 )
 
+// maxTrimmed bounds Store.trimmed.
+const maxTrimmed = 10_000
+
 // mail is a batch's messages and mailboxes as the arguments of their statements.
 type mail struct{ messages, mailboxes [][]any }
 
-func encodeMail(b *store.Batch) (mail, error) {
-	out := mail{make([][]any, len(b.Messages)), make([][]any, len(b.Mailboxes))}
+// checkMail refuses what cannot be stored.
+func checkMail(b *store.Batch) error {
 	for i := range b.Messages {
 		m := &b.Messages[i]
-		data, err := jsonText("data", m.Data)
-		if data == nil {
-			data = "null"
-		}
-		if m.To == "" || m.From == "" {
+		err := store.InRange(store.Counter{Name: "seq", N: m.Seq})
+		switch {
+		case m.To == "" || m.From == "":
 			err = errors.New("a message without a sender or a receiver")
+		case len(m.Data) > 0 && !json.Valid(m.Data):
+			err = errors.New("data is not JSON")
 		}
-		if err = errors.Join(err, store.InRange(store.Counter{Name: "seq", N: m.Seq})); err != nil {
-			return mail{}, fmt.Errorf("message %d to %.128q: %w", m.Seq, m.To, err)
+		if err != nil {
+			return fmt.Errorf("message %d to %.128q: %w", m.Seq, m.To, err)
 		}
-		out.messages[i] = []any{store.ValidText(m.To), int64(m.Seq), store.ValidText(m.From), text(m.Key), data}
 	}
 	for i := range b.Mailboxes {
 		m := &b.Mailboxes[i]
-		counters := []store.Counter{{Name: "posted", N: m.Posted}, {Name: "received", N: m.Received}, {Name: "sent", N: m.Sent}}
+		err := store.InRange(store.Counter{Name: "posted", N: m.Posted}, store.Counter{Name: "received", N: m.Received}, store.Counter{Name: "sent", N: m.Sent})
 		for _, p := range m.Pages {
-			counters = append(counters, store.Counter{Name: "page", N: p.Sent})
-		}
-		pages, err := listText(m.Pages)
-		if err == nil {
-			var barriers any
-			barriers, err = listText(m.Barriers)
-			out.mailboxes[i] = []any{store.ValidText(m.Participant), int64(m.Posted), int64(m.Received), int64(m.Sent), pages, barriers}
+			err = cmp.Or(err, store.InRange(store.Counter{Name: "page", N: p.Sent}))
 		}
 		if m.Participant == "" {
 			err = errors.New("no participant")
 		}
-		if err = errors.Join(err, store.InRange(counters...)); err != nil {
-			return mail{}, fmt.Errorf("mailbox %.128q: %w", m.Participant, err)
+		if err != nil {
+			return fmt.Errorf("mailbox %.128q: %w", m.Participant, err)
 		}
 	}
+	return nil
+}
+
+// encodeMail is for what checkMail has let through.
+func encodeMail(b *store.Batch) (mail, error) {
+	out := mail{make([][]any, len(b.Messages)), make([][]any, len(b.Mailboxes))}
+	for i := range b.Messages {
+		m := &b.Messages[i]
+		out.messages[i] = []any{store.ValidText(m.To), int64(m.Seq), store.ValidText(m.From), text(m.Key), string(validData(m))}
+	}
+	for i := range b.Mailboxes {
+		m := &b.Mailboxes[i]
+		pages, err := listText(m.Pages)
+		if err != nil {
+			return mail{}, err
+		}
+		barriers, err := listText(m.Barriers)
+		if err != nil {
+			return mail{}, err
+		}
+		out.mailboxes[i] = []any{store.ValidText(m.Participant), int64(m.Posted), int64(m.Received), int64(m.Sent), pages, barriers}
+	}
 	return out, nil
+}
+
+func validData(m *store.Message) protocol.Raw {
+	switch {
+	case len(m.Data) == 0:
+		return protocol.Raw("null")
+	case utf8.Valid(m.Data):
+		return m.Data
+	}
+	return protocol.Raw(store.ValidText(string(m.Data)))
 }
 
 // listText is a list in JSON, or NULL when it is empty.
@@ -62,7 +92,7 @@ func listText[T any](list []T) (any, error) {
 }
 
 // put writes the messages, then the mailboxes, each of which takes away what it
-// has received.
+// has received, if that has changed.
 func (m mail) put(ctx context.Context, s *Store, tx *sql.Tx) error {
 	if len(m.messages) > 0 {
 		put := tx.StmtContext(ctx, s.putMessage)
@@ -80,16 +110,28 @@ func (m mail) put(ctx context.Context, s *Store, tx *sql.Tx) error {
 		if _, err := put.ExecContext(ctx, a...); err != nil {
 			return err
 		}
-		if _, err := trim.ExecContext(ctx, a[0], a[2]); err != nil {
+		participant, received := a[0].(string), a[2].(int64)
+		if received == s.trimmed[participant] {
+			continue
+		}
+		if _, err := trim.ExecContext(ctx, participant, received); err != nil {
 			return err
 		}
+		if len(s.trimmed) >= maxTrimmed { // forgetting costs a statement each
+			clear(s.trimmed)
+		}
+		s.trimmed[participant] = received
 	}
 	return nil
 }
 
 // Mailbox implements store.Store.
 func (s *Store) Mailbox(ctx context.Context, participant string) (store.Mailbox, []store.Message, error) {
-	box, messages, err := s.readMailbox(ctx, store.ValidText(participant))
+	read := s.readMailbox
+	if s.room != nil {
+		read = s.readRoom
+	}
+	box, messages, err := read(ctx, store.ValidText(participant))
 	if err != nil {
 		return store.Mailbox{}, nil, s.fail("mailbox", fmt.Errorf("participant %.128q: %w", participant, err))
 	}

@@ -51,7 +51,7 @@ INSERT INTO meta VALUES ('about', 'Sessions of an initgrace server. Every column
 CREATE TABLE mailboxes (
 	-- One row for each participant who sent or was sent a message: how far messages have come.
 	participant TEXT NOT NULL PRIMARY KEY, -- as in sessions
-	posted      INTEGER NOT NULL, -- messages to the participant; they count from 1
+	posted      INTEGER NOT NULL, -- messages to the participant, who counts them from 1; those in messages may be later
 	received    INTEGER NOT NULL, -- those up to this number are read, or given up
 	sent        INTEGER NOT NULL, -- messages from the participant
 	pages       TEXT              -- JSON array: page instances that sent messages, each with page and sent, the id of its last one

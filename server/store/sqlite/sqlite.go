@@ -49,6 +49,10 @@ type Store struct {
 	records *sql.Stmt
 
 	putMessage, putMailbox, trim, mailbox *sql.Stmt
+	// trimmed is up to where messages were taken away, by participant. It is
+	// the one's who has the writer's connection.
+	trimmed map[string]int64
+	room    mailroom // nil: mail is in the file
 }
 
 const (
@@ -66,7 +70,7 @@ func Open(path string, o *Options) (*Store, error) {
 	if o == nil {
 		o = &Options{}
 	}
-	s := &Store{path: path}
+	s := &Store{path: path, trimmed: make(map[string]int64)}
 	if err := s.open(o); err != nil {
 		s.Close()
 		if path == "" {
@@ -91,7 +95,9 @@ func (s *Store) open(o *Options) error {
 		return err
 	}
 	s.readers = s.writer
-	if s.path != "" {
+	if s.path == "" {
+		s.room = make(mailroom)
+	} else {
 		if err := enableWAL(ctx, s.writer); err != nil {
 			return err
 		}
@@ -250,9 +256,21 @@ func (s *Store) Put(ctx context.Context, b store.Batch) error {
 			return s.fail("put", fmt.Errorf("participant %.128q: %w", b.Sessions[i].Participant, err))
 		}
 	}
-	mail, err := encodeMail(&b)
-	if err != nil {
+	if err := checkMail(&b); err != nil {
 		return s.fail("put", err)
+	}
+	if s.room != nil && len(b.Sessions)+len(b.Records) == 0 {
+		return s.fail("put", s.exclusively(ctx, func(*sql.Conn) error {
+			s.room.put(&b)
+			return nil
+		}))
+	}
+	var mail mail
+	if s.room == nil {
+		var err error
+		if mail, err = encodeMail(&b); err != nil {
+			return s.fail("put", err)
+		}
 	}
 	return s.fail("put", s.write(ctx, func(ctx context.Context, conn *sql.Conn, tx *sql.Tx) error {
 		put := tx.StmtContext(ctx, s.upsert)
@@ -268,6 +286,10 @@ func (s *Store) Put(ctx context.Context, b store.Batch) error {
 			return nil
 		}
 		return conn.Raw(func(c any) error { return s.log.add(ctx, c.(driver.Conn), b.Records) })
+	}, func() {
+		if s.room != nil {
+			s.room.put(&b)
+		}
 	}))
 }
 
@@ -287,30 +309,44 @@ func (s *Store) Secret(ctx context.Context) ([]byte, error) {
 			return err
 		}
 		return tx.QueryRowContext(ctx, `SELECT value FROM meta WHERE key = 'secret'`).Scan(&secret)
-	})
+	}, func() {})
 	if err == nil && len(secret) != secretBytes {
 		err = fmt.Errorf("%d bytes instead of %d; delete the row to have a new one made, which voids every token", len(secret), secretBytes)
 	}
 	return secret, s.fail("secret", err)
 }
 
-// write runs f in one transaction, all or nothing.
-func (s *Store) write(ctx context.Context, f func(context.Context, *sql.Conn, *sql.Tx) error) error {
+// write runs f in one transaction, all or nothing, and then, before anybody
+// else can use the writer's connection, what belongs to it.
+func (s *Store) write(ctx context.Context, f func(context.Context, *sql.Conn, *sql.Tx) error, then func()) error {
+	return s.exclusively(ctx, func(conn *sql.Conn) error {
+		ctx := context.WithoutCancel(ctx)
+		tx, err := conn.BeginTx(ctx, nil)
+		if err != nil {
+			return err
+		}
+		if err = f(ctx, conn, tx); err != nil {
+			tx.Rollback()
+		} else {
+			err = tx.Commit()
+		}
+		if err != nil {
+			clear(s.trimmed)
+			return err
+		}
+		then()
+		return nil
+	})
+}
+
+// exclusively runs f with the writer's connection, and so alone.
+func (s *Store) exclusively(ctx context.Context, f func(*sql.Conn) error) error {
 	conn, err := s.writer.Conn(ctx) // waits for its turn
 	if err != nil {
 		return err
 	}
 	defer conn.Close()
-	ctx = context.WithoutCancel(ctx)
-	tx, err := conn.BeginTx(ctx, nil)
-	if err != nil {
-		return err
-	}
-	if err := f(ctx, conn, tx); err != nil {
-		tx.Rollback()
-		return err
-	}
-	return tx.Commit()
+	return f(conn)
 }
 
 // Close implements store.Store. The writer goes last: the last connection
