@@ -99,6 +99,7 @@ func TestChaos(t *testing.T) {
 		t.Skip("takes half a minute")
 	}
 	c := newChaos(t)
+	c.lobby = true
 	c.db, c.addr = filepath.Join(t.TempDir(), "chaos.db"), freeAddr(t)
 	c.open = func() (store.Store, error) { return sqlite.Open(c.db, nil) }
 	c.serve()
@@ -128,9 +129,18 @@ func (c *chaos) run(addr string) {
 	}
 	var playing sync.WaitGroup
 	end := time.Now().Add(*chaosFor)
+	if !c.lobby { // a message goes to who is in the group by then
+		for _, p := range c.players {
+			playing.Go(p.open)
+		}
+		playing.Wait()
+		end = time.Now().Add(*chaosFor)
+	}
 	for _, p := range c.players {
 		playing.Go(func() {
-			p.open()
+			if c.lobby {
+				p.open()
+			}
 			p.play(end)
 		})
 	}
@@ -172,6 +182,7 @@ type chaos struct {
 	network  *faultproxy.Proxy
 	players  []*player
 
+	lobby       bool                        // groups are found, not known beforehand
 	serversHarm func()                      // does one bad thing to the servers
 	heal        func()                      // ends what is bad; may be nil
 	often       int                         // as often as that, beside 8 times something to the network
@@ -253,10 +264,10 @@ func (c *chaos) harm() {
 func (c *chaos) checkLog() {
 	var counts map[eventlog.Kind]map[string]int // by participant
 	var began, drawn map[string]int             // by group, by condition
-	presence := map[string]protocol.Presence{}
 	for deadline := time.Now().Add(chaosHold + chaosEnd); ; time.Sleep(500 * time.Millisecond) {
 		counts = map[eventlog.Kind]map[string]int{eventlog.Assigned: {}, eventlog.GroupJoined: {}, eventlog.Gone: {}}
 		began, drawn = map[string]int{}, map[string]int{}
+		presence := map[string]protocol.Presence{}
 		for _, r := range c.records() {
 			if n := counts[r.Kind]; n != nil {
 				n[r.Participant]++
@@ -268,7 +279,7 @@ func (c *chaos) checkLog() {
 				drawn[r.Detail]++
 			case eventlog.GroupJoined:
 				began[r.Group]++
-				if now := presence[r.Participant]; now == protocol.Away || now == protocol.Gone {
+				if now := presence[r.Participant]; c.lobby && (now == protocol.Away || now == protocol.Gone) {
 					c.t.Errorf("%s was %s when its group began", r.Participant, now)
 				}
 			}
@@ -278,11 +289,17 @@ func (c *chaos) checkLog() {
 		}
 	}
 	for kind, n := range counts {
+		if kind != eventlog.Gone && !c.lobby {
+			continue
+		}
 		for _, p := range c.players {
 			if n[p.id] != 1 {
 				c.t.Errorf("%s: %d times %s", p.id, n[p.id], kind)
 			}
 		}
+	}
+	if !c.lobby {
+		return
 	}
 	for g, n := range began {
 		if n != chaosSize {
@@ -313,15 +330,17 @@ func (c *chaos) records() []eventlog.Record {
 // next one goes on from the state that was saved, and from the messages that
 // the state does not know.
 type player struct {
-	c       *chaos
-	r       *rand.Rand
-	id      string
-	group   string // once its page knows of it
-	token   string
-	page    *page
-	version uint64         // of the state that was acknowledged last
-	state   map[string]int // and what it says
-	sent    int            // messages acknowledged
+	c     *chaos
+	r     *rand.Rand
+	id    string
+	group string // once its page knows of it
+	// handshake names the group, if there is no lobby.
+	handshake string
+	token     string
+	page      *page
+	version   uint64         // of the state that was acknowledged last
+	state     map[string]int // and what it says
+	sent      int            // messages acknowledged
 
 	saves, refreshed, twice int
 }
@@ -337,9 +356,14 @@ type page struct {
 }
 
 func newPlayer(c *chaos, i int) *player {
-	return &player{
+	p := &player{
 		c: c, r: rand.New(rand.NewPCG(*chaosSeed, uint64(i)+1)), id: "p" + strconv.Itoa(i), state: map[string]int{},
 	}
+	if !c.lobby {
+		p.group = "g" + strconv.Itoa(i/chaosSize)
+		p.handshake = p.group
+	}
+	return p
 }
 
 // open opens a page; what was there before is not told.
@@ -352,7 +376,7 @@ func (p *player) open() {
 	defer cancel()
 	var err error
 	pg.client, err = wasmclient.Dial(ctx, "http://"+p.c.network.Addr(), &wasmclient.Options{
-		Participant: p.id, Token: p.token, Keep: true,
+		Participant: p.id, Group: p.handshake, Token: p.token, Keep: true,
 		ConnectTimeout: 5 * time.Second, Silence: 3 * time.Second,
 		Backoff: wasmclient.Backoff{Min: 50 * time.Millisecond, Max: time.Second},
 		Handlers: map[string]func([]byte){
@@ -456,6 +480,9 @@ func (p *player) play(end time.Time) {
 
 // join says whether there is a group, and makes for the wait room if not.
 func (p *player) join() bool {
+	if !p.c.lobby {
+		return true
+	}
 	group := p.page.client.State().Session.Group
 	if p.group != "" && p.group != group {
 		p.c.t.Errorf("%s was in group %s and is in %q", p.id, p.group, group)

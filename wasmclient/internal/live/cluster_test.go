@@ -101,7 +101,7 @@ func newCluster(c *chaos) *cluster {
 			t.Fatal(err)
 		}
 	}
-	fatal(os.WriteFile(cl.study, []byte(chaosStudy), 0o600))
+	fatal(os.WriteFile(cl.study, []byte(clusterStudy), 0o600))
 	var err error
 	cl.binary, err = deploytest.Binary()
 	fatal(err)
@@ -121,6 +121,12 @@ func newCluster(c *chaos) *cluster {
 	t.Cleanup(cl.nginx.Stop)
 	return cl
 }
+
+// clusterStudy has holds in which nobody may be lost on the way.
+const clusterStudy = `
+page_interval: 500ms
+policy: {reconnect_timeout: 20s, leave_timeout: 20s, blocked_timeout: 20s, page_timeout: 20s}
+`
 
 // harm does the next of all bad things, which come in an order that is drawn.
 func (cl *cluster) harm() {
