@@ -10,7 +10,18 @@ import (
 	"initgrace/grace/protocol"
 )
 
-// Bugs of other systems' recovery, each as it would show here.
+// Bugs of other systems' recovery, each as it would show here. Elsewhere are
+//   - aspnetcore#64607, a page that is dead after the expiry and does not say
+//     so: TestUndeclaredFreezeIsNot (it is told), and TestFinal of wasmclient;
+//   - JATOS#336, a beat period above the idle limit: TestContradictionsAreRefused;
+//   - Dallinger#1947, groups that begin with phantoms: TestNoGroupWithAPhantom,
+//     TestNoGroupEverStartsShort;
+//   - colyseus#361, a leave that is told minutes late: TestTabClosed and
+//     TestRendererKilled of e2e;
+//   - conditions drawn again on a reload: TestKilled;
+//   - a start that is sent again and extends: TestInvariant6 of grace;
+//   - a suppressed end of a tab that loads, and nothing scheduled after it:
+//     TestTabClosed and TestNetworkCutForGood of e2e.
 
 // socket.io#4880 and #4273: a connection that was replaced ends later, by
 // itself or by its silence, and takes the newer one's session with it.
