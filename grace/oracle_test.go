@@ -218,7 +218,7 @@ func (h *life) nextProbe(last time.Time) time.Time {
 		last = heard
 	}
 	at := last.Add(h.policy.ProbeInterval)
-	if tolerance(h.policy) <= h.policy.ProbeInterval || h.punctual() < 15*h.policy.SilenceTimeout {
+	if len(h.scan(h.facts).open()) > 0 || tolerance(h.policy) <= h.policy.ProbeInterval || h.punctual() < 15*h.policy.SilenceTimeout {
 		return at
 	}
 	late, blocked := h.pageRan().Add(tolerance(h.policy)), h.pageRan().Add(h.policy.BlockedAfter)

@@ -176,9 +176,10 @@ func (s *seat) goneReason() protocol.Reason {
 
 // regular says whether the page has spoken in time for so long that its browser
 // need not be asked as well before it is late. Asking both all the time would
-// cost half as much again as asking the page, and find out nothing sooner.
+// cost half as much again as asking the page, and find out nothing sooner. A page
+// that has declared a load is about to be silent.
 func (s *seat) regular() bool {
-	return s.policy.late() > s.policy.ProbeInterval && s.pageHeard.Sub(s.regularly) >= s.policy.regularAfter()
+	return len(s.loads) == 0 && s.policy.late() > s.policy.ProbeInterval && s.pageHeard.Sub(s.regularly) >= s.policy.regularAfter()
 }
 
 // probeAt is when the browser is asked next. Behind a page that is late for once
