@@ -6,6 +6,7 @@
 //	make bench                                       # everything, about an hour
 //	make bench BENCH=-quick                          # a smaller one, about 8 min
 //	bin/bench/compare -servers initgrace,floor -sizes 1000 -rows loads
+//	bin/bench/compare -servers initgrace-db,redis,redis-3 -rows idle,loads,relay -o server/deploy/BENCHMARKS.md -dir bin/bench/redis
 //	bin/bench/compare -render
 //
 // It is for Linux: processor time and memory are read from /proc.
@@ -44,7 +45,9 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("compare", flag.ContinueOnError)
 	var names []string
 	for _, c := range contestants {
-		names = append(names, c.name)
+		if !c.asked {
+			names = append(names, c.name)
+		}
 	}
 	servers := flags.String("servers", strings.Join(names, ","), "which servers")
 	sizes := flags.String("sizes", "100,1000,5000", "how many participants")

@@ -8,10 +8,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
+
+	"initgrace/server/store/redis/redistest"
 )
 
 // A contestant is a server that can be started.
@@ -21,6 +24,9 @@ type contestant struct {
 	command    func(dir string) []string
 	missing    func() error // nil: nothing can be
 	goroutines bool
+	redis      bool // has a Redis of its own, {redis} in the command
+	standbys   int  // that many more processes of the command stand by
+	asked      bool // only when it is asked for
 }
 
 // limits switches off what would refuse a crowd that comes from one address, and
@@ -43,6 +49,14 @@ var contestants = []contestant{
 	}, {
 		name: "initgrace-db", what: "this server with `--db`: an ack means that it is on the disk", goroutines: true,
 		command: func(dir string) []string { return initgrace(dir, "--db", filepath.Join(dir, "study.db")) },
+	}, {
+		name: "redis", what: "this server with `--redis`, alone: an ack means that Redis has written it to its log on the disk", goroutines: true,
+		redis: true, asked: true, missing: noRedis,
+		command: func(dir string) []string { return initgrace(dir, "--redis", "{redis}") },
+	}, {
+		name: "redis-3", what: "the same with two more servers that stand by", goroutines: true,
+		redis: true, standbys: 2, asked: true, missing: noRedis,
+		command: func(dir string) []string { return initgrace(dir, "--redis", "{redis}") },
 	}, {
 		name: "floor", what: "a bare WebSocket server that hand-speaks the minimum and checks nothing", goroutines: true,
 		build:   "./e2e/bench/servers/floor",
@@ -72,6 +86,13 @@ var contestants = []contestant{
 	},
 }
 
+func noRedis() error {
+	if _, err := exec.LookPath("redis-server"); err != nil {
+		return errors.New("needs `apt install redis-server`")
+	}
+	return nil
+}
+
 func lastLine(b []byte) string {
 	b = bytes.TrimSpace(b)
 	return string(b[bytes.LastIndexByte(b, '\n')+1:])
@@ -83,6 +104,9 @@ type process struct {
 	addr string
 	said bytes.Buffer // on stderr
 	dir  string
+
+	redis    *redistest.Server // nil: none
+	standbys []*exec.Cmd
 }
 
 // start runs a contestant until it listens.
@@ -92,13 +116,24 @@ func (c contestant) start(work string) (*process, error) {
 		return nil, err
 	}
 	args := c.command(dir)
-	p := &process{cmd: exec.Command(args[0], args[1:]...), dir: dir}
+	p := &process{dir: dir}
+	if c.redis {
+		if p.redis, err = redistest.Start(); err != nil {
+			os.RemoveAll(dir)
+			return nil, err
+		}
+		args[slices.Index(args, "{redis}")] = p.redis.URL
+	}
+	p.cmd = exec.Command(args[0], args[1:]...)
 	p.cmd.Stderr = &p.said
 	out, err := p.cmd.StdoutPipe()
 	if err == nil {
 		err = p.cmd.Start()
 	}
 	if err != nil {
+		if p.redis != nil {
+			p.redis.Stop()
+		}
 		os.RemoveAll(dir)
 		return nil, err
 	}
@@ -119,13 +154,28 @@ func (c contestant) start(work string) (*process, error) {
 		p.stop()
 		return nil, fmt.Errorf("%s does not start: %s", c.name, lastLine(p.said.Bytes()))
 	}
+	for range c.standbys {
+		other := exec.Command(args[0], args[1:]...)
+		if err := other.Start(); err != nil {
+			p.stop()
+			return nil, err
+		}
+		p.standbys = append(p.standbys, other)
+	}
 	return p, nil
 }
 
 // stop kills the process.
 func (p *process) stop() {
+	for _, other := range p.standbys { // first, or they take over
+		other.Process.Kill()
+		other.Wait()
+	}
 	p.cmd.Process.Kill()
 	p.cmd.Wait()
+	if p.redis != nil {
+		p.redis.Stop()
+	}
 	os.RemoveAll(p.dir)
 }
 
@@ -137,8 +187,18 @@ func (p *process) goroutines() int {
 }
 
 // cpu is the processor time that the process has used.
-func (p *process) cpu() time.Duration {
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.cmd.Process.Pid))
+func (p *process) cpu() time.Duration { return cpu(p.cmd.Process.Pid) }
+
+// behind is that of its Redis.
+func (p *process) behind() time.Duration {
+	if p.redis == nil {
+		return 0
+	}
+	return cpu(p.redis.PID())
+}
+
+func cpu(pid int) time.Duration {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
 		return 0
 	}
@@ -152,8 +212,10 @@ func (p *process) cpu() time.Duration {
 }
 
 // rss is the memory of the process in bytes.
-func (p *process) rss() int64 {
-	status, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
+func (p *process) rss() int64 { return rss(p.cmd.Process.Pid) }
+
+func rss(pid int) int64 {
+	status, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	_, rest, _ := bytes.Cut(status, []byte("VmRSS:"))
 	fields := bytes.Fields(rest)
 	if len(fields) == 0 {

@@ -42,6 +42,10 @@ func look(ctx context.Context, c contestant, size int, rows map[string]bool, s s
 	defer p.stop()
 	time.Sleep(time.Second) // what starting costs is paid
 	before, cpu := p.rss(), p.cpu()
+	var stored int64
+	if p.redis != nil {
+		stored = rss(p.redis.PID())
+	}
 	crowd := generator.New(p.addr, size)
 	got := crowd.Connect(ctx, false)
 	if got.Missing > 0 {
@@ -57,8 +61,12 @@ func look(ctx context.Context, c contestant, size int, rows map[string]bool, s s
 
 	if rows["idle"] {
 		time.Sleep(2 * time.Second)
-		cpu := p.cpu()
+		cpu, behind := p.cpu(), p.behind()
 		time.Sleep(s.idle)
+		if p.redis != nil {
+			m["idle_redis_us"] = each(p.behind()-behind, size) / s.idle.Seconds()
+			m["idle_redis_kb"] = float64(rss(p.redis.PID())-stored) / 1024 / float64(size)
+		}
 		m["idle_cpu_us"] = each(p.cpu()-cpu, size) / s.idle.Seconds()
 		m["idle_rss_kb"] = float64(p.rss()-before) / 1024 / float64(size)
 	}
@@ -72,21 +80,27 @@ func look(ctx context.Context, c contestant, size int, rows map[string]bool, s s
 		}
 		m["herd_rate"] = float64(len(acks)) / took.Seconds()
 		m["herd_p50_ms"], m["herd_p99_ms"], m["herd_max_ms"] = ms(acks.Quantile(0.5)), ms(acks.Quantile(0.99)), ms(acks.Quantile(1))
-		cpu, began := p.cpu(), time.Now()
+		cpu, behind, began := p.cpu(), p.behind(), time.Now()
 		if acks, err = crowd.Loads(ctx, s.load); err != nil {
 			return v, fmt.Errorf("loads: %w", err)
 		}
 		m["load_rate"] = float64(len(acks)) / time.Since(began).Seconds()
 		m["load_p99_ms"] = ms(acks.Quantile(0.99))
 		m["load_cpu_us"] = each(p.cpu()-cpu, len(acks))
+		if p.redis != nil {
+			m["load_redis_us"] = each(p.behind()-behind, len(acks))
+		}
 	}
 	if rows["relay"] {
-		cpu := p.cpu()
+		cpu, behind := p.cpu(), p.behind()
 		got, err := crowd.Relay(ctx, s.relay, 0)
 		if err != nil {
 			return v, fmt.Errorf("relay: %w", err)
 		}
 		m["relay_cpu_us"] = each(p.cpu()-cpu, got.Received)
+		if p.redis != nil {
+			m["relay_redis_us"] = each(p.behind()-behind, got.Received)
+		}
 		m["relay_rate"] = float64(got.Received) / got.Took.Seconds()
 		m["relay_lost"], m["relay_disorder"] = float64(got.Sent-got.Received), float64(got.Disordered)
 		if got, err = crowd.Relay(ctx, s.relay, pace); err != nil {

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -51,6 +52,8 @@ func TestChaosCluster(t *testing.T) {
 	for _, n := range cl.nodes {
 		took += int(n.led.Load())
 	}
+	slices.Sort(cl.without)
+	t.Logf("after the one that led was killed or stopped another one led within %v", cl.without)
 	t.Logf("%d kills, %d servers stopped, %d of them for longer than the lease; Redis killed %d and stopped %d times; %d times a server began to lead, %d times one ended because another did",
 		c.kills, cl.stopped, cl.long, cl.redisKilled, cl.redisStopped, took, cl.superseded.Load())
 	if c.kills == 0 || cl.long == 0 || cl.redisKilled == 0 || took < 3 || cl.superseded.Load() == 0 {
@@ -73,6 +76,10 @@ type cluster struct {
 	round  int
 
 	resuming sync.WaitGroup // servers that are stopped for a while
+
+	mu      sync.Mutex
+	lost    time.Time       // when the one that led was harmed; zero: somebody leads
+	without []time.Duration // for how long nobody led then
 
 	stopped, long, redisKilled, redisStopped int
 	superseded, strange                      atomic.Int64 // ends
@@ -194,7 +201,28 @@ func (cl *cluster) kill(n *node) {
 		cl.c.kills++
 		n.killed = true
 		cl.c.check(n.process.Kill())
-		n.leads.Store(false)
+		cl.leaderless(n)
+	}
+}
+
+// leaderless notes that a server does not lead any more.
+func (cl *cluster) leaderless(n *node) {
+	cl.mu.Lock()
+	defer cl.mu.Unlock()
+	if n.leads.Swap(false) {
+		cl.lost = time.Now()
+	}
+}
+
+// leads notes that a server does.
+func (cl *cluster) leads(n *node) {
+	cl.mu.Lock()
+	defer cl.mu.Unlock()
+	n.led.Add(1)
+	n.leads.Store(true)
+	if !cl.lost.IsZero() {
+		cl.without = append(cl.without, time.Since(cl.lost).Round(10*time.Millisecond))
+		cl.lost = time.Time{}
 	}
 }
 
@@ -208,7 +236,7 @@ func (cl *cluster) stop(n *node, d time.Duration) {
 	cl.stopped++
 	if d > leaseTime {
 		cl.long++
-		n.leads.Store(false)
+		cl.leaderless(n)
 	}
 	process := n.process
 	cl.resuming.Go(func() {
@@ -253,8 +281,7 @@ func (n *node) once() (again bool) {
 	n.mu.Unlock()
 	for lines := bufio.NewScanner(out); lines.Scan(); {
 		if strings.Contains(lines.Text(), "serves") {
-			n.led.Add(1)
-			n.leads.Store(true)
+			n.cl.leads(n)
 		}
 	}
 	n.mu.Lock()

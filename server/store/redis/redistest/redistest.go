@@ -44,6 +44,9 @@ func Start() (*Server, error) {
 	return s, nil
 }
 
+// PID is the process.
+func (s *Server) PID() int { return s.cmd.Process.Pid }
+
 // Kill ends the process as a power cut would.
 func (s *Server) Kill() {
 	s.cmd.Process.Kill()
