@@ -68,7 +68,7 @@ wasm-test:
 
 # The JavaScript and the Python of web/, with the real Pyodide, in Node.
 js-test: node_modules/.package-lock.json
-	node --test $$(find web -name '*.test.mjs')
+	node --test --test-concurrency=2 $$(find web -name '*.test.mjs')
 
 # Real browsers, a real Pyodide, a really blocked main thread. The loader is in
 # a worker; what may differ when it is on the page is tested there too.

@@ -5,7 +5,6 @@ import (
 	"testing"
 	"time"
 
-	"initgrace/grace"
 	"initgrace/grace/protocol"
 	"initgrace/server"
 )
@@ -59,26 +58,6 @@ func TestDemo(t *testing.T) {
 		l.wantHistory(p, protocol.Active, protocol.Loading, protocol.Active)
 		if s := l.session(p); s.State.SceneID != "done" || s.Totals.Drops != 0 || s.Sent == 0 {
 			t.Errorf("stored of %s: scene %q, %d messages, %+v", p, s.State.SceneID, s.Sent, s.Totals)
-		}
-	}
-}
-
-// TestDemoRefresh refreshes one of the players in the middle of the game: both
-// go on where they were.
-func TestDemoRefresh(t *testing.T) {
-	l := newStudy(t, study, func(c *server.Config) { c.Site, c.Policy.LeaveTimeout = nil, 0 }) // a busy machine takes its time
-	one := l.open("", "one", "autoplay&ticks=60")
-	two := l.open("", "two", "autoplay&ticks=60")
-	two.awaitPage(`Number(document.querySelector("#board").dataset.tick) >= 20`)
-	two.refresh()
-	l.waitFor("two", "come back", patience, func(c grace.Change) bool { return c.Epoch == 2 && c.To == protocol.Active })
-	for _, p := range []*Page{one, two} {
-		p.awaitPage(`document.querySelector("#match")?.dataset.match === "yes"`)
-	}
-	l.wantHistory("one", protocol.Active, protocol.Loading, protocol.Active)
-	for _, p := range []string{"one", "two"} {
-		if s := l.session(p); s.State.SceneID != "done" {
-			t.Errorf("%s stands at %q", p, s.State.SceneID)
 		}
 	}
 }

@@ -83,9 +83,9 @@ func (m *machine) sent(participant string) (n uint64) {
 }
 
 // TestSurvive plays the demo study through all that may happen to it: one of
-// the players refreshes in the middle of the load; the other one is cut off for
-// 20 s in the middle of the game, while the first goes on sending; and the
-// server is killed twice, once while that one is cut off and once while both
+// the players refreshes in the middle of the load and again in the middle of the
+// game; the other one is cut off for 20 s, while the first goes on sending; and
+// the server is killed twice, once while that one is cut off and once while both
 // play. Both see the whole of the same game, and nobody is ever given up.
 func TestSurvive(t *testing.T) {
 	t.Parallel()
@@ -139,6 +139,9 @@ func TestSurvive(t *testing.T) {
 	for _, p := range []*Page{one, two} {
 		p.awaitPage(tick + ` >= 18`)
 	}
+	two.refresh()
+	two.awaitPage(`document.body.dataset.scene !== "play"`)
+	two.awaitPage(`document.body.dataset.scene === "play" && ` + tick + ` >= 24`)
 	m.kill()
 	m.start()
 	for _, p := range []*Page{one, two} {
