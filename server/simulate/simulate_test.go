@@ -108,7 +108,7 @@ func TestABlindServerIsFoundOut(t *testing.T) {
 
 func listen(t *testing.T, p grace.Policy) string {
 	t.Helper()
-	srv, err := server.New(server.Config{Policy: p, PageInterval: 800 * time.Millisecond, Logger: slog.New(slog.DiscardHandler)})
+	srv, err := server.New(server.Config{Policy: p, PageInterval: p.BlockedAfter * 2 / 3, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
