@@ -105,14 +105,16 @@ func TestSurvive(t *testing.T) {
 	}
 	one, two := enter("one"), enter("two")
 	const (
-		partner = `document.querySelector("#partner").dataset.state`
 		tick    = `Number(document.querySelector("#board").dataset.tick)`
 		covered = `!document.querySelector("#pause").hidden && document.querySelector("#pause").dataset.why`
 	)
 
-	two.awaitPage(`document.body.dataset.scene === "load"`)
-	one.awaitPage(partner + ` === "loading"`)
-	two.refresh()
+	for _, moment := range []string{`"load"`, `"play" && ` + tick + ` >= 4`} {
+		two.awaitPage(`document.body.dataset.scene === ` + moment)
+		await[any](two, "window.before = true")
+		two.refresh()
+		two.awaitPage("!window.before")
+	}
 	two.awaitPage(`document.body.dataset.scene === "play" && ` + tick + ` >= 6`)
 
 	one.net.Cut(faultproxy.Both)
@@ -139,9 +141,6 @@ func TestSurvive(t *testing.T) {
 	for _, p := range []*Page{one, two} {
 		p.awaitPage(tick + ` >= 18`)
 	}
-	two.refresh()
-	two.awaitPage(`document.body.dataset.scene !== "play"`)
-	two.awaitPage(`document.body.dataset.scene === "play" && ` + tick + ` >= 24`)
 	m.kill()
 	m.start()
 	for _, p := range []*Page{one, two} {
