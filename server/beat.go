@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"initgrace/grace/protocol"
+	"initgrace/server/socketio"
 )
 
 // beat is the body of a POST to /initgrace/beat and /initgrace/pagehide, as
@@ -22,8 +23,8 @@ const maxBeat = 1 << 10
 
 // beats answers the worker that beats while the page is frozen (pageHide
 // false), and the page that says goodbye as it is left (pageHide true). Both
-// are authenticated by the token of the current connection. The answer is
-// empty: 204, 400 for a body that cannot be read, 401 for a wrong token.
+// are authenticated by the token of the current connection, which a goodbye ends.
+// The answer is empty: 204, 400 for a body that cannot be read, 401 for a wrong token.
 func (s *Server) beats(pageHide bool) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "no-store")
@@ -44,13 +45,20 @@ func (s *Server) beats(pageHide bool) http.HandlerFunc {
 			return
 		}
 		s.loop.post(func(l *loop, now time.Time) {
+			var peer *peer
 			if m := l.members[b.Participant]; m != nil && m.peer != nil && m.peer.epoch == epoch {
-				m.peer.heard = now
+				peer = m.peer
+				peer.heard = now
 			}
-			if pageHide {
-				l.tracker.PageHide(now, b.Participant, epoch)
-			} else {
+			if !pageHide {
 				l.tracker.Beat(now, b.Participant, epoch, silent)
+				return
+			}
+			l.tracker.PageHide(now, b.Participant, epoch)
+			if peer != nil {
+				// The socket may be a worker's, which a browser keeps open with the
+				// page in its back/forward cache, and answers for.
+				peer.conn.Close("the page was left", socketio.ComeBack)
 			}
 		})
 		w.WriteHeader(http.StatusNoContent)

@@ -139,7 +139,7 @@ func TestLeaseSurvivesARestart(t *testing.T) {
 func TestBeatsAreAuthenticated(t *testing.T) {
 	t.Parallel()
 	r := start(t, Config{})
-	p, s := r.connect(`{"participant":"p"}`)
+	_, s := r.connect(`{"participant":"p"}`)
 	_, other := r.connect(`{"participant":"q"}`)
 	for _, c := range []struct {
 		path, body string
@@ -162,8 +162,7 @@ func TestBeatsAreAuthenticated(t *testing.T) {
 	if res, err := http.Get(r.http.URL + "/initgrace/beat"); err != nil || res.StatusCode == 204 {
 		t.Errorf("GET beat: %v %v", res.Status, err)
 	}
-	// The page said goodbye: a reset is then a page that ended, not a network.
-	p.line.Conn.Close()
+	// The page said goodbye, which ends its connection.
 	if c := r.await("p", protocol.Away, 1); c.Reason != protocol.ReasonPageHide {
 		t.Errorf("away because of %s", c.Reason)
 	}

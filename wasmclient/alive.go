@@ -12,12 +12,16 @@ const aliveEvery = time.Second
 // PageAlive tells the server that the page's main thread runs, if this code does
 // not run there itself (Options.Host is protocol.HostWorker) and the server has
 // not heard from the page within the last second. It may be called as often as
-// the page answers.
+// the page answers. On a connection that has gone mute it tells nothing: a server
+// that hears it would take a participant for present who cannot be reached.
 func (c *Client) PageAlive() {
 	now := time.Now()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.opts.Host != protocol.HostWorker || c.live == nil || now.Sub(c.pageSaid) < aliveEvery {
+		return
+	}
+	if c.live.mute(now, aliveEvery/4+c.latency.last) {
 		return
 	}
 	data, err := encode(protocol.EventPageAlive, nil)

@@ -50,3 +50,31 @@ func TestPageAlive(t *testing.T) {
 		})
 	}
 }
+
+// A connection that brings nothing any more is not told that the page runs.
+func TestPageAliveOnAMuteConnection(t *testing.T) {
+	const interval = 5 * time.Second
+	var seen int
+	script := func(sc *siotest.Conn) {
+		sc.Open(interval, time.Hour)
+		sc.Connect()
+		sc.Session(protocol.Session{Epoch: 1})
+		for e, ok := sc.Next(); ok; e, ok = sc.Next() {
+			if e.Name == protocol.EventPageAlive {
+				seen++
+			}
+		}
+	}
+	bubble(t, script, func(t *testing.T, s *siotest.Server) {
+		c := connect(t, s, Options{Host: protocol.HostWorker, Latency: -1, Silence: time.Hour})
+		began := time.Now()
+		for time.Since(began) < 2*interval {
+			time.Sleep(aliveEvery)
+			c.PageAlive()
+			synctest.Wait()
+		}
+		if want := int(interval / aliveEvery); seen != want {
+			t.Errorf("told %d times, want %d", seen, want)
+		}
+	})
+}

@@ -183,6 +183,14 @@ func (c *conn) lastHeard() time.Time {
 	return c.heard
 }
 
+// mute says whether nothing has been heard for longer than the server is silent
+// by itself, and what the network may add.
+func (c *conn) mute(now time.Time, network time.Duration) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return now.Sub(c.heard) > c.interval+network
+}
+
 // opened takes the Engine.IO handshake.
 func (c *conn) opened(data []byte) error {
 	var interval, timeout int64
