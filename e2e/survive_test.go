@@ -1,16 +1,14 @@
 package e2e
 
 import (
-	"bufio"
 	"encoding/json"
-	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
 	"initgrace/grace/protocol"
+	"initgrace/server/deploy/deploytest"
 	"initgrace/server/eventlog"
 	"initgrace/server/faultproxy"
 	"initgrace/server/store/sqlite"
@@ -35,21 +33,10 @@ func startMachine(t *testing.T) *machine {
 // start starts the binary with the demo study, at the same address as before.
 func (m *machine) start() {
 	m.t.Helper()
-	m.cmd = exec.Command("../bin/initgrace", "serve", "--addr", m.addr, "--db", m.db, "--log-level", "warn")
-	m.cmd.Stderr = os.Stderr
-	out, err := m.cmd.StdoutPipe()
-	if err == nil {
-		err = m.cmd.Start()
-	}
-	if err != nil {
+	var err error
+	if m.cmd, m.addr, err = deploytest.Serve("../bin/initgrace", "--addr", m.addr, "--db", m.db, "--log-level", "warn"); err != nil {
 		m.t.Fatalf("%v; make build makes it", err)
 	}
-	line, err := bufio.NewReader(out).ReadString('\n')
-	_, at, ok := strings.Cut(line, "http://")
-	if err != nil || !ok {
-		m.t.Fatalf("the server does not start: %q, %v", line, err)
-	}
-	m.addr = strings.TrimSuffix(strings.TrimSpace(at), "/")
 }
 
 // kill is kill -9.

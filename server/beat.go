@@ -45,20 +45,20 @@ func (s *Server) beats(pageHide bool) http.HandlerFunc {
 			return
 		}
 		s.loop.post(func(l *loop, now time.Time) {
-			var peer *peer
-			if m := l.members[b.Participant]; m != nil && m.peer != nil && m.peer.epoch == epoch {
-				peer = m.peer
-				peer.heard = now
+			m := l.members[b.Participant]
+			current := m != nil && m.peer != nil && m.peer.epoch == epoch
+			if current {
+				m.peer.heard = now
 			}
 			if !pageHide {
 				l.tracker.Beat(now, b.Participant, epoch, silent)
 				return
 			}
 			l.tracker.PageHide(now, b.Participant, epoch)
-			if peer != nil {
+			if current {
 				// The socket may be a worker's, which a browser keeps open with the
 				// page in its back/forward cache, and answers for.
-				peer.conn.Close("the page was left", socketio.ComeBack)
+				m.peer.conn.Close("the page was left", socketio.ComeBack)
 			}
 		})
 		w.WriteHeader(http.StatusNoContent)

@@ -1,7 +1,6 @@
 package server
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -10,12 +9,12 @@ import (
 	"os/exec"
 	"path/filepath"
 	"reflect"
-	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"initgrace/grace/protocol"
+	"initgrace/server/deploy/deploytest"
 	"initgrace/server/eventlog"
 	"initgrace/server/faultproxy"
 	"initgrace/server/store/sqlite"
@@ -88,9 +87,10 @@ func TestKilled(t *testing.T) {
 		t.Skip("takes 10 s")
 	}
 	dir := t.TempDir()
-	binary, file, db := filepath.Join(dir, "initgrace"), filepath.Join(dir, "s.yaml"), filepath.Join(dir, "s.db")
-	if out, err := exec.Command("go", "build", "-o", binary, "initgrace/server/cmd/initgrace").CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
+	file, db := filepath.Join(dir, "s.yaml"), filepath.Join(dir, "s.db")
+	binary, err := deploytest.Build(dir)
+	if err != nil {
+		t.Fatal(err)
 	}
 	text := quickFile + `
 experiments:
@@ -106,21 +106,11 @@ experiments:
 	address := "127.0.0.1:0"
 	serve := func() *exec.Cmd {
 		t.Helper()
-		server := exec.Command(binary, "serve", "--addr", address, "--study", file, "--db", db, "--log-level", "error")
-		server.Stderr = os.Stderr
-		out, err := server.StdoutPipe()
-		if err == nil {
-			err = server.Start()
-		}
+		server, at, err := deploytest.Serve(binary, "--addr", address, "--study", file, "--db", db, "--log-level", "error")
 		if err != nil {
 			t.Fatal(err)
 		}
-		line, err := bufio.NewReader(out).ReadString('\n')
-		if err != nil {
-			t.Fatalf("the server does not start: %q, %v", line, err)
-		}
-		_, at, _ := strings.Cut(line, "http://")
-		address = strings.TrimSuffix(strings.TrimSpace(at), "/")
+		address = at
 		return server
 	}
 	server := serve()

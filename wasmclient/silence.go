@@ -22,7 +22,7 @@ type silence struct {
 
 	thawed struct {
 		at   time.Time // when a block ended
-		ping uint64    // the first ping that was due then
+		ping uint64    // the first ping that was due then; 0: there was no block
 	}
 	look struct {
 		began time.Time
@@ -45,7 +45,7 @@ func (s *silence) tick(now time.Time, ping uint64) (thawed bool) {
 // time and the last ping that was answered is back.
 func (s *silence) deadline(heard time.Time, back uint64) time.Time {
 	// What is heard right behind a block had come during it.
-	if s.thawed.at.IsZero() || back >= s.thawed.ping || heard.After(s.thawed.at.Add(silenceLook)) {
+	if back >= s.thawed.ping || heard.After(s.thawed.at.Add(silenceLook)) {
 		return heard.Add(s.limit)
 	}
 	return s.thawed.at.Add(afterBlock)

@@ -3,10 +3,8 @@
 package simulate
 
 import (
-	"bufio"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -15,6 +13,7 @@ import (
 	"time"
 
 	"initgrace/grace/protocol"
+	"initgrace/server/deploy/deploytest"
 )
 
 // A server that was stopped, with its participants' pages going on, drops
@@ -99,9 +98,9 @@ func TestAStoppedServerDropsNobody(t *testing.T) {
 func startBinary(t *testing.T, scale float64) (url string, process *os.Process) {
 	t.Helper()
 	dir := t.TempDir()
-	binary := filepath.Join(dir, "initgrace")
-	if out, err := exec.Command("go", "build", "-o", binary, "initgrace/server/cmd/initgrace").CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
+	binary, err := deploytest.Build(dir)
+	if err != nil {
+		t.Fatal(err)
 	}
 	ms := func(d float64) string { return fmt.Sprint(int(d/scale*1000), "ms") }
 	config := filepath.Join(dir, "policy.yaml")
@@ -110,13 +109,8 @@ func startBinary(t *testing.T, scale float64) (url string, process *os.Process) 
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	server := exec.Command(binary, "serve", "--addr", "127.0.0.1:0", "--config", config, "--log-level", "warn")
-	server.Stderr = os.Stderr
-	out, err := server.StdoutPipe()
+	server, addr, err := deploytest.Serve(binary, "--addr", "127.0.0.1:0", "--config", config, "--log-level", "warn")
 	if err != nil {
-		t.Fatal(err)
-	}
-	if err := server.Start(); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
@@ -124,11 +118,5 @@ func startBinary(t *testing.T, scale float64) (url string, process *os.Process) 
 		server.Process.Signal(syscall.SIGTERM)
 		server.Wait()
 	})
-	for lines := bufio.NewScanner(out); lines.Scan(); {
-		if _, address, ok := strings.Cut(lines.Text(), "serves "); ok {
-			return strings.TrimSuffix(address, "/"), server.Process
-		}
-	}
-	t.Fatal("the server did not start")
-	return "", nil
+	return "http://" + addr, server.Process
 }

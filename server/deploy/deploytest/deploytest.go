@@ -3,6 +3,7 @@
 package deploytest
 
 import (
+	"bufio"
 	"bytes"
 	"errors"
 	"fmt"
@@ -27,12 +28,7 @@ var Binary = sync.OnceValues(func() (string, error) {
 	if built, err = os.MkdirTemp("", "initgrace-"); err != nil {
 		return "", err
 	}
-	binary := filepath.Join(built, "initgrace")
-	out, err := exec.Command("go", "build", "-o", binary, "initgrace/server/cmd/initgrace").CombinedOutput()
-	if err != nil {
-		return "", fmt.Errorf("%w\n%s", err, out)
-	}
-	return binary, nil
+	return Build(built)
 })
 
 // RemoveBinary removes what Binary has built; nobody may be building it.
@@ -40,6 +36,38 @@ func RemoveBinary() {
 	if built != "" {
 		os.RemoveAll(built)
 	}
+}
+
+// Build builds initgrace in a folder.
+func Build(dir string) (binary string, err error) {
+	binary = filepath.Join(dir, "initgrace")
+	out, err := exec.Command("go", "build", "-o", binary, "initgrace/server/cmd/initgrace").CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("%w\n%s", err, out)
+	}
+	return binary, nil
+}
+
+// Serve starts "binary serve args…" and returns when it serves, with its address
+// as "host:port".
+func Serve(binary string, args ...string) (server *exec.Cmd, addr string, err error) {
+	server = exec.Command(binary, append([]string{"serve"}, args...)...)
+	server.Stderr = os.Stderr
+	out, err := server.StdoutPipe()
+	if err != nil {
+		return nil, "", err
+	}
+	if err := server.Start(); err != nil {
+		return nil, "", err
+	}
+	line, err := bufio.NewReader(out).ReadString('\n')
+	_, addr, ok := strings.Cut(line, "http://")
+	if err != nil || !ok {
+		server.Process.Kill()
+		server.Wait()
+		return nil, "", fmt.Errorf("the server does not start: %q, %v", line, err)
+	}
+	return server, strings.TrimSuffix(strings.TrimSpace(addr), "/"), nil
 }
 
 // FreeAddr is an address of the loopback interface on which nobody listens.

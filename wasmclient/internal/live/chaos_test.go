@@ -25,6 +25,7 @@ import (
 
 	"initgrace/grace/protocol"
 	"initgrace/server"
+	"initgrace/server/deploy/deploytest"
 	"initgrace/server/eventlog"
 	"initgrace/server/faultproxy"
 	"initgrace/server/socketio"
@@ -197,12 +198,11 @@ func newChaos(t *testing.T) *chaos {
 }
 
 func freeAddr(t *testing.T) string {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	addr, err := deploytest.FreeAddr()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	return l.Addr().String()
+	return addr
 }
 
 // serve starts the server, as a process of its own.
