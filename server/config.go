@@ -46,6 +46,10 @@ type Config struct {
 	// Polling also admits long-polling, where the browser cannot be probed
 	// and PageTimeout applies.
 	Polling bool
+	// RequireToken lets nobody come back to a session without its token, in any
+	// experiment. Otherwise the Study says in which; by default the
+	// participant's id is enough.
+	RequireToken bool
 	// Limits bound what clients can make the server do.
 	Limits socketio.Limits
 	// AdminToken opens what only the experimenter may see. Empty: it is not

@@ -37,10 +37,7 @@ func (l *loop) enrol(id *identity) *protocol.Error {
 
 // plan is the plan of the participant's experiment, nil if there is none.
 func (l *loop) plan(m *member) *study.Plan {
-	if l.lobby.study == nil {
-		return nil
-	}
-	return l.lobby.study.Experiments[m.session.Experiment]
+	return l.lobby.study.Named(m.session.Experiment)
 }
 
 // enter notes which experiment a participant is in. Who has been drawn into a

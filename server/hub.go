@@ -32,6 +32,9 @@ func (h hub) Authorize(c *socketio.Conn, hs socketio.Handshake) *protocol.Error 
 	if err == nil {
 		err = h.loop.enrol(&id)
 	}
+	if err == nil && !id.token && h.loop.mayBeStrict() {
+		err = h.claim(id)
+	}
 	if err != nil {
 		who := claimed(hs.Auth)
 		h.loop.post(func(l *loop, now time.Time) { l.refusedHandshake(now, who, err) })
@@ -39,6 +42,19 @@ func (h hub) Authorize(c *socketio.Conn, hs socketio.Handshake) *protocol.Error 
 	}
 	c.SetValue(&peer{identity: id, conn: c})
 	return nil
+}
+
+// claim asks the loop whether a participant may be claimed without a token:
+// before the client is admitted, so that nobody is replaced by one who is not.
+func (h hub) claim(id identity) *protocol.Error {
+	answer := make(chan *protocol.Error, 1)
+	h.loop.post(func(l *loop, now time.Time) { answer <- l.claimable(id) })
+	select {
+	case err := <-answer:
+		return err
+	case <-h.loop.done:
+		return protocol.NewError(protocol.CodeRestarting, "the server is shutting down")
+	}
 }
 
 func (h hub) Connected(c *socketio.Conn) {

@@ -12,6 +12,7 @@ import (
 
 	"initgrace/grace"
 	"initgrace/grace/protocol"
+	"initgrace/server/study"
 )
 
 // name is the form of every identifier that a client chooses.
@@ -24,6 +25,7 @@ type identity struct {
 	loads                                  []grace.LoadRequest
 	seq                                    *uint64 // last message read; nil: the client does not count
 	keep                                   bool    // messages are received when a state_save says so
+	token                                  bool    // it has the participant's
 }
 
 // identify validates a handshake's auth object.
@@ -59,7 +61,7 @@ func identify(auth json.RawMessage, secret []byte) (identity, *protocol.Error) {
 	id := identity{
 		participant: a.Participant, experiment: a.Experiment, group: a.Group,
 		pageID: a.PageID, worker: a.Host == protocol.HostWorker,
-		seq: a.Seq, keep: a.Keep && a.Seq != nil,
+		seq: a.Seq, keep: a.Keep && a.Seq != nil, token: a.Token != "",
 	}
 	if a.Loads != nil {
 		id.loads = []grace.LoadRequest{} // the client does say, even if there is none
@@ -133,4 +135,50 @@ func milliseconds(field string, ms int64) (time.Duration, *protocol.Error) {
 
 func invalid(message string) *protocol.Error {
 	return protocol.NewError(protocol.CodeInvalidPayload, message)
+}
+
+// mayBeStrict says whether there is anybody who must have a token to come
+// back. It may be called from anywhere.
+func (l *loop) mayBeStrict() bool {
+	if l.strict || l.lobby.study == nil {
+		return l.strict
+	}
+	for _, plan := range l.lobby.study.Experiments {
+		if plan.RequireToken {
+			return true
+		}
+	}
+	return false
+}
+
+// claimable says whether a client may be the participant. Where the token is
+// required it may without one if the session is new, or if it is the page that
+// has the session: the first connection may have ended before the token was
+// there. The experiment is the one that the participant is in, or that the
+// client names: neither is a way around the other.
+func (l *loop) claimable(id identity) *protocol.Error {
+	if id.token || !l.mayBeStrict() {
+		return nil
+	}
+	_, known := l.members[id.participant]
+	m, err := l.member(id.participant)
+	if !known { // or anybody could fill the memory by asking
+		delete(l.members, id.participant)
+	}
+	if err != nil {
+		l.log.Error("a session could not be read", "participant", id.participant, "err", err)
+		return protocol.NewError(protocol.CodeStore, "the session could not be read")
+	}
+	s := &m.session
+	if s.Created.IsZero() || id.pageID != "" && id.pageID == s.PageID {
+		return nil
+	}
+	strict := l.strict
+	for _, plan := range []*study.Plan{l.plan(m), l.lobby.study.Named(id.experiment)} {
+		strict = strict || plan != nil && plan.RequireToken
+	}
+	if !strict {
+		return nil
+	}
+	return protocol.NewError(protocol.CodeTokenRequired, "the participant has a session already, and only the browser in which it began has the token for it")
 }

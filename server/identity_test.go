@@ -1,10 +1,15 @@
 package server
 
 import (
+	"fmt"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"initgrace/grace/protocol"
+	"initgrace/server/eventlog"
 )
 
 func TestIdentify(t *testing.T) {
@@ -62,5 +67,113 @@ func TestIdentifyLoads(t *testing.T) {
 	none, _ := identify([]byte(`{"participant":"p","loads":[]}`), nil)
 	if silent.loads != nil || none.loads == nil || len(none.loads) != 0 {
 		t.Fatalf("silent %v, none %v", silent.loads, none.loads)
+	}
+}
+
+// Where the token is required nobody without it takes a session over, and who
+// tries is refused before anybody is replaced.
+func TestTokenRequired(t *testing.T) {
+	t.Parallel()
+	l := startLab(t, `
+  closed: {require_token: true}
+  open: {}
+`)
+	refused := func(auth string, want protocol.Code) {
+		t.Helper()
+		if _, err := l.dial(auth); err == nil || !strings.Contains(err.Error(), string(want)) {
+			t.Errorf("%s: %v, want %s", auth, err, want)
+		}
+	}
+	locked := func(token string) {
+		t.Helper()
+		for _, auth := range []string{
+			`{"participant":"p","experiment":"closed"}`,
+			`{"participant":"p","experiment":"closed","page_id":"another"}`,
+			`{"participant":"p","experiment":"closed","token":""}`,
+			`{"participant":"p","experiment":"open"}`, // is no way around it
+		} {
+			refused(auth, protocol.CodeTokenRequired)
+		}
+		refused(`{"participant":"p","experiment":"closed","token":"`+token+`x"}`, protocol.CodeBadToken)
+	}
+	p, first := l.connect(`{"participant":"p","experiment":"closed","page_id":"one"}`)
+	p.call(protocol.EventStateSave, `{"scene_id":"here","version":0}`, nil)
+	_, other := l.connect(`{"participant":"other","experiment":"closed"}`)
+	locked(other.Token)
+	p.call(protocol.EventPing, `{}`, nil) // who is in it is not even told
+	if h := l.history("p"); !slices.Equal(h, []protocol.Presence{protocol.Active}) {
+		t.Errorf("history %v", h)
+	}
+	// The first connection can end before the page has the token.
+	_, s := l.connect(`{"participant":"p","experiment":"closed","page_id":"one"}`)
+	<-p.closed
+	if !s.Restored || s.Token == first.Token {
+		t.Errorf("session %+v", s)
+	}
+	// A refresh, with a token whose successor was lost on the way.
+	p, s = l.connect(`{"participant":"p","experiment":"closed","page_id":"two","token":"` + first.Token + `"}`)
+	if !s.Restored || s.SceneID != "here" {
+		t.Errorf("session %+v", s)
+	}
+	leave(p)
+	l.await("p", protocol.Gone, 1)
+	locked(other.Token) // the state is still the participant's
+	l.restart()
+	locked(other.Token)
+	kept := make(chan bool)
+	l.srv.loop.post(func(l *loop, now time.Time) {
+		_, in := l.members["p"]
+		kept <- in
+	})
+	if <-kept {
+		t.Error("asking for a participant costs memory")
+	}
+	if _, s = l.connect(`{"participant":"p","experiment":"closed","token":"` + s.Token + `"}`); !s.Expired || s.SceneID != "here" {
+		t.Errorf("session %+v", s)
+	}
+	if len(l.log("p", eventlog.HandshakeRefused)) == 0 {
+		t.Error("the log knows of no refusal")
+	}
+
+	q, _ := l.connect(`{"participant":"q","experiment":"open"}`)
+	if _, s := l.connect(`{"participant":"q","experiment":"open"}`); !s.Restored {
+		t.Errorf("session %+v", s)
+	}
+	<-q.closed
+	refused(`{"participant":"q","experiment":"closed"}`, protocol.CodeTokenRequired)
+}
+
+// Of those who come at once, all without a token, one is the participant.
+func TestTokenRequiredAtOnce(t *testing.T) {
+	t.Parallel()
+	r := start(t, Config{RequireToken: true})
+	for i := range 10 {
+		in := make(chan *plain, 4)
+		var coming sync.WaitGroup
+		for range cap(in) {
+			coming.Go(func() {
+				if c, err := r.dial(fmt.Sprintf(`{"participant":"p%d"}`, i)); err == nil {
+					in <- c
+				}
+			})
+		}
+		coming.Wait()
+		close(in)
+		greeted := 0
+		for c := range in {
+			select {
+			case e := <-c.events:
+				if e.name != protocol.EventSession {
+					t.Errorf("first event %s", e.name)
+				}
+				greeted++
+			case <-c.closed:
+			case <-time.After(patience):
+				t.Error("neither a session nor an end")
+			}
+		}
+		if greeted != 1 {
+			t.Errorf("p%d: %d have the session", i, greeted)
+		}
 	}
 }

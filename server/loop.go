@@ -30,6 +30,7 @@ type loop struct {
 
 	store   store.Store
 	secret  []byte
+	strict  bool // nobody comes back without the session's token
 	log     *slog.Logger
 	observe func(grace.Change)
 	metrics *metrics.Metrics

@@ -23,6 +23,10 @@ func (l *loop) attach(now time.Time, p *peer) {
 		p.conn.Close("the session could not be read", socketio.ComeBack)
 		return
 	}
+	if refused := l.claimable(p.identity); refused != nil { // two came at once, and both were the first
+		p.conn.Close(refused.Message, socketio.StayAway)
+		return
+	}
 	if m.box.Over(p.pageID) && !left(m) {
 		l.tell(p, protocol.EventReplaced, struct{}{})
 		l.then(func(error) { p.conn.Close("a page of before", socketio.StayAway) })

@@ -47,7 +47,7 @@ func New(cfg Config) (*Server, error) {
 	tightest, longest := extremes(cfg.Policy, cfg.Study)
 	l := &loop{
 		tracker: grace.New(cfg.Policy), clock: newClock(tightest), lobby: lobby{study: cfg.Study}, members: make(map[string]*member),
-		store: cfg.Store, log: cfg.Logger, observe: cfg.Observe, metrics: metrics.New(),
+		store: cfg.Store, strict: cfg.RequireToken, log: cfg.Logger, observe: cfg.Observe, metrics: metrics.New(),
 		inbox: make(chan task, inboxSize), quit: make(chan struct{}), done: make(chan struct{}),
 		commits: make(chan batch), committed: make(chan batch, 1),
 	}

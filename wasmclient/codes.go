@@ -72,7 +72,7 @@ func final(err error) bool {
 		return false
 	}
 	switch e.Code {
-	case protocol.CodeUnauthorized, protocol.CodeBadToken, protocol.CodeInvalidPayload,
+	case protocol.CodeUnauthorized, protocol.CodeBadToken, protocol.CodeTokenRequired, protocol.CodeInvalidPayload,
 		protocol.CodeTooLarge, protocol.CodeReplaced, protocol.CodeClosed,
 		CodeExpired, CodeDisconnected, CodePanic:
 		return true

@@ -32,8 +32,9 @@ export interface ConnectOptions {
 	/** Participants who name the same group are partners. Without it, {@link Session.join} finds some. */
 	group?: string;
 	/**
-	 * The right to an earlier session. Default: the one that this tab was given
-	 * last (sessionStorage), so that a refresh finds its session again.
+	 * The right to an earlier session. Default: the one that this browser was
+	 * given last (localStorage), so that a refresh or another tab finds its
+	 * session again, also where the study file says `require_token`.
 	 */
 	token?: string;
 	/** Name of this page instance. Default: one per document. */
@@ -574,6 +575,7 @@ export type Code =
 	// The request is wrong; the same again is refused again.
 	| "unauthorized" // no participant id, or a malformed one
 	| "bad_token" // the token is not this participant's
+	| "token_required" // the session is there, and nothing but its token leads to it
 	| "unknown_event" // no such event
 	| "invalid_payload" // wrong type, missing or out of range
 	| "too_large" // over the documented size

@@ -30,20 +30,21 @@ function uuid() {
 	return Array.from(bytes, (b) => b.toString(16).padStart(2, "0")).join("");
 }
 
-// tokens are kept for the tab, so that a refresh finds its session again.
+// tokens are kept in the browser, so that a refresh or another tab finds its
+// session again, also where nothing but the token leads to it.
 function tokenStore(url, participant) {
 	const key = `initgrace:${url}:${participant}`;
 	const attempt = (f) => {
 		try {
 			return f() ?? undefined;
-		} catch { // storage can be forbidden; a refresh is then a new session
+		} catch { // storage can be forbidden
 			return undefined;
 		}
 	};
 	return {
-		get: () => attempt(() => sessionStorage.getItem(key)),
-		set: (token) => attempt(() => sessionStorage.setItem(key, token)),
-		clear: () => attempt(() => sessionStorage.removeItem(key)),
+		get: () => attempt(() => localStorage.getItem(key)),
+		set: (token) => attempt(() => localStorage.setItem(key, token)),
+		clear: () => attempt(() => localStorage.removeItem(key)),
 	};
 }
 

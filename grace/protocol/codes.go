@@ -8,6 +8,7 @@ const (
 	// The client's mistake; sending the same again is refused again.
 	CodeUnauthorized      Code = "unauthorized"       // no participant id, or a malformed one
 	CodeBadToken          Code = "bad_token"          // the token is not this participant's
+	CodeTokenRequired     Code = "token_required"     // the session is there, and nothing but its token leads to it
 	CodeUnknownEvent      Code = "unknown_event"      // no such event
 	CodeInvalidPayload    Code = "invalid_payload"    // wrong type, missing or out of range
 	CodeTooLarge          Code = "too_large"          // over the documented size

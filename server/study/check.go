@@ -74,7 +74,7 @@ func (d *document) plan(s *Study, called string, f *Experiment) *Plan {
 	}
 	p := &Plan{
 		Name: called, Size: f.Group.Size, SameCondition: f.Group.SameCondition, Seed: f.Seed,
-		Packages: f.Pyodide.Packages, Completion: f.Completion, Compensation: f.Compensation,
+		Packages: f.Pyodide.Packages, RequireToken: f.RequireToken, Completion: f.Completion, Compensation: f.Compensation,
 	}
 	if p.Size == 0 && !d.has(at("group", "size")...) {
 		p.Size = defaultSize

@@ -32,6 +32,7 @@ type Experiment struct {
 	BlockSize    int             `yaml:"block_size" doc:"Participants in a block of the draw: a multiple of the sum of the weights. Default: that sum." min:"1"`
 	Seed         *uint64         `yaml:"seed" doc:"Of every draw. The same seed gives the same draws. Default: the database's own secret."`
 	Pyodide      PyodideFile     `yaml:"pyodide" doc:"What the pages load."`
+	RequireToken bool            `yaml:"require_token" doc:"Only the browser that began a session comes back to it, by its token, and nobody else who knows the participant's id. Default: the id is enough."`
 	OnExpiry     ExpiryFile      `yaml:"on_expiry" doc:"What becomes of a group of the wait room when the seat of a member was given up. Default: it ends."`
 	Completion   Payment         `yaml:"completion" doc:"For participants whose page said that the study is finished."`
 	Compensation Payment         `yaml:"compensation" doc:"For participants who could not finish through no fault of theirs: nobody came to the wait room, or the partner has left."`

@@ -38,6 +38,7 @@ type Plan struct {
 	BlockSize     int
 	Seed          *uint64 // nil: the store's secret
 	Packages      []string
+	RequireToken  bool // to come back; else the participant's id is enough
 	Expiry        Expiry
 	Completion    Payment
 	Compensation  Payment
@@ -101,6 +102,14 @@ func (s *Study) Only() *Plan {
 		}
 	}
 	return nil
+}
+
+// Named is the experiment of a name, or nil.
+func (s *Study) Named(experiment string) *Plan {
+	if s == nil {
+		return nil
+	}
+	return s.Experiments[experiment]
 }
 
 // PolicyIn is the policy in a scene. A scene that the plan does not list is

@@ -33,6 +33,7 @@ type serve struct {
 	Origin       []string   `placeholder:"ORIGIN" help:"Allowed Origin besides the server's own host, such as https://lab.example; * allows all. May be given several times."`
 	TrustedProxy []string   `placeholder:"ADDRESS" help:"Address or prefix (10.0.0.0/8) of a proxy whose X-Forwarded-For is believed. May be given several times."`
 	Polling      bool       `help:"Also admit long-polling, where a frozen page cannot be told from a dead one as fast."`
+	RequireToken bool       `help:"Only the browser that began a session comes back to it, in every experiment (default: where the study file says so; elsewhere the participant's id is enough)."`
 	Limits       limits     `embed:"" prefix:"max-" group:"Limits (0: the default, -1: none)"`
 }
 
@@ -63,7 +64,7 @@ const shutdownTimeout = 10 * time.Second
 func (s serve) Run(ctx context.Context, c console) error {
 	log := slog.New(slog.NewTextHandler(c.stderr, &slog.HandlerOptions{Level: s.LogLevel}))
 	cfg := server.Config{
-		Origins: s.Origin, PackageCDN: s.PackageCDN, TrustedProxies: s.TrustedProxy, Polling: s.Polling,
+		Origins: s.Origin, PackageCDN: s.PackageCDN, TrustedProxies: s.TrustedProxy, Polling: s.Polling, RequireToken: s.RequireToken,
 		Limits: s.Limits.socketio(), Logger: log, AdminToken: s.AdminToken,
 	}
 	var err error
