@@ -34,7 +34,7 @@ type Config struct {
 	// PackageCDN is where pages find other packages: the URL of a folder, in
 	// which {version} stands for Pyodide's, or "public". Empty: nowhere.
 	PackageCDN string
-	// Store keeps the sessions. Nil: an SQLite database in memory. The server
+	// Store keeps the sessions. Nil: in memory, lost with the process. The server
 	// closes it.
 	Store store.Store
 	// Origins are the allowed values of the Origin header besides the

@@ -14,6 +14,7 @@ import (
 	"initgrace/grace/protocol"
 	"initgrace/server/eventlog"
 	"initgrace/server/store"
+	"initgrace/server/store/memory"
 	"initgrace/server/store/sqlite"
 )
 
@@ -426,7 +427,7 @@ func (c *countingStore) Put(ctx context.Context, b store.Batch) error {
 // listening, and nobody is given up for not having been heard.
 func TestLogIsBounded(t *testing.T) {
 	t.Parallel()
-	db := &countingStore{brokenStore: brokenStore{Store: openDB(t, "")}}
+	db := &countingStore{brokenStore: brokenStore{Store: memory.New()}}
 	r := start(t, Config{Store: db})
 	p, _ := r.connect(`{"participant":"p"}`)
 	db.broken.Store(true)

@@ -12,6 +12,7 @@ import (
 
 	"initgrace/grace/protocol"
 	"initgrace/server/store"
+	"initgrace/server/store/memory"
 	"initgrace/server/store/sqlite"
 )
 
@@ -363,11 +364,7 @@ func (f *failing) Put(ctx context.Context, b store.Batch) error {
 // each is, once, in order.
 func TestMessagesWaitForTheStore(t *testing.T) {
 	t.Parallel()
-	db, err := sqlite.Open("", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	f := &failing{Store: db}
+	f := &failing{Store: memory.New()}
 	r := start(t, Config{Store: f})
 	p, q := pair(r)
 	f.failures.Store(3)

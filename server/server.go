@@ -21,7 +21,7 @@ import (
 	"initgrace/server/live"
 	"initgrace/server/metrics"
 	"initgrace/server/socketio"
-	"initgrace/server/store/sqlite"
+	"initgrace/server/store/memory"
 )
 
 // Server is an http.Handler. Close it to store what must be stored.
@@ -40,9 +40,7 @@ func New(cfg Config) (*Server, error) {
 		return nil, err
 	}
 	if cfg.Store == nil {
-		if cfg.Store, err = sqlite.Open("", nil); err != nil {
-			return nil, err
-		}
+		cfg.Store = memory.New()
 	}
 	tightest, longest := extremes(cfg.Policy, cfg.Study)
 	l := &loop{

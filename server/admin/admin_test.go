@@ -24,6 +24,7 @@ import (
 	"initgrace/server"
 	"initgrace/server/admin"
 	"initgrace/server/live"
+	"initgrace/server/store/memory"
 	"initgrace/server/store/sqlite"
 	"initgrace/wasmclient"
 )
@@ -48,11 +49,9 @@ type rig struct {
 
 func start(t *testing.T, token string) *rig {
 	t.Helper()
-	db, err := sqlite.Open("", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	db := memory.New()
 	r := &rig{t: t, notice: make(chan string, 10)}
+	var err error
 	if r.secret, err = db.Secret(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -550,17 +549,14 @@ func TestReady(t *testing.T) {
 	}
 	for _, c := range []struct {
 		name string
-		do   func(*server.Server, *sqlite.Store)
+		do   func(*server.Server, *memory.Store)
 		want string
 	}{
-		{"running", func(*server.Server, *sqlite.Store) {}, "200 ok\n200 ready\n"},
-		{"nothing can be stored", func(_ *server.Server, db *sqlite.Store) { db.Close() }, "200 ok\n503 the store does not answer\n"},
-		{"stopped", func(srv *server.Server, _ *sqlite.Store) { srv.Close(t.Context()) }, "503 shutting down\n503 shutting down\n"},
+		{"running", func(*server.Server, *memory.Store) {}, "200 ok\n200 ready\n"},
+		{"nothing can be stored", func(_ *server.Server, db *memory.Store) { db.Close() }, "200 ok\n503 the store does not answer\n"},
+		{"stopped", func(srv *server.Server, _ *memory.Store) { srv.Close(t.Context()) }, "503 shutting down\n503 shutting down\n"},
 	} {
-		db, err := sqlite.Open("", nil)
-		if err != nil {
-			t.Fatal(err)
-		}
+		db := memory.New()
 		srv, err := server.New(server.Config{Store: db, Logger: slog.New(slog.DiscardHandler)})
 		if err != nil {
 			t.Fatal(err)

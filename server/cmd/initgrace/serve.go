@@ -14,6 +14,7 @@ import (
 	"initgrace/server"
 	"initgrace/server/socketio"
 	"initgrace/server/store"
+	"initgrace/server/store/memory"
 	"initgrace/server/store/redis"
 	"initgrace/server/store/sqlite"
 )
@@ -80,12 +81,15 @@ func (s serve) Run(ctx context.Context, c console) error {
 	if cfg.Packages, err = folder("--packages", s.Packages); err != nil {
 		return err
 	}
-	var shared *redis.Store // nil: an SQLite file
-	if s.Redis == "" {
+	var shared *redis.Store // nil: not with others
+	switch {
+	case s.DB == "" && s.Redis == "":
+		cfg.Store = memory.New()
+	case s.Redis == "":
 		if cfg.Store, err = sqlite.Open(s.DB, nil); err != nil {
 			return fmt.Errorf("--db: %w", err)
 		}
-	} else {
+	default:
 		if err = server.Check(cfg); err != nil { // now: it may stand by for months
 			return err
 		}

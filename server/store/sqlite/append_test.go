@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"fmt"
+	"path/filepath"
 	"reflect"
 	"testing"
 	"time"
@@ -14,7 +15,7 @@ import (
 // Whatever the texts are, and however many, they come back, and the statements
 // are bounded.
 func TestStatementsAreBounded(t *testing.T) {
-	db, err := Open("", nil)
+	db, err := Open(filepath.Join(t.TempDir(), "study.db"), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

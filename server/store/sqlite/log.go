@@ -85,9 +85,6 @@ func OpenLog(path string) (*Log, error) {
 }
 
 func openLog(path string) (*Log, error) {
-	if path == "" {
-		return nil, errors.New("no file is named")
-	}
 	if err := checkPath(path); err != nil {
 		return nil, err
 	}

@@ -1,7 +1,6 @@
 package sqlite
 
 import (
-	"cmp"
 	"context"
 	"database/sql"
 	"encoding/json"
@@ -19,38 +18,7 @@ const maxTrimmed = 10_000
 // mail is a batch's messages and mailboxes as the arguments of their statements.
 type mail struct{ messages, mailboxes [][]any }
 
-// checkMail refuses what cannot be stored.
-func checkMail(b *store.Batch) error {
-	for i := range b.Messages {
-		m := &b.Messages[i]
-		err := store.InRange(store.Counter{Name: "seq", N: m.Seq})
-		switch {
-		case m.To == "" || m.From == "":
-			err = errors.New("a message without a sender or a receiver")
-		case len(m.Data) > 0 && !json.Valid(m.Data):
-			err = errors.New("data is not JSON")
-		}
-		if err != nil {
-			return fmt.Errorf("message %d to %.128q: %w", m.Seq, m.To, err)
-		}
-	}
-	for i := range b.Mailboxes {
-		m := &b.Mailboxes[i]
-		err := store.InRange(store.Counter{Name: "posted", N: m.Posted}, store.Counter{Name: "received", N: m.Received}, store.Counter{Name: "sent", N: m.Sent})
-		for _, p := range m.Pages {
-			err = cmp.Or(err, store.InRange(store.Counter{Name: "page", N: p.Sent}))
-		}
-		if m.Participant == "" {
-			err = errors.New("no participant")
-		}
-		if err != nil {
-			return fmt.Errorf("mailbox %.128q: %w", m.Participant, err)
-		}
-	}
-	return nil
-}
-
-// encodeMail is for what checkMail has let through.
+// encodeMail is for what Batch.CheckMail has let through.
 func encodeMail(b *store.Batch) (mail, error) {
 	out := mail{make([][]any, len(b.Messages)), make([][]any, len(b.Mailboxes))}
 	for i := range b.Messages {
@@ -127,11 +95,7 @@ func (m mail) put(ctx context.Context, s *Store, tx *sql.Tx) error {
 
 // Mailbox implements store.Store.
 func (s *Store) Mailbox(ctx context.Context, participant string) (store.Mailbox, []store.Message, error) {
-	read := s.readMailbox
-	if s.room != nil {
-		read = s.readRoom
-	}
-	box, messages, err := read(ctx, store.ValidText(participant))
+	box, messages, err := s.readMailbox(ctx, store.ValidText(participant))
 	if err != nil {
 		return store.Mailbox{}, nil, s.fail("mailbox", fmt.Errorf("participant %.128q: %w", participant, err))
 	}

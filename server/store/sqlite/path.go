@@ -16,7 +16,7 @@ import (
 // file: closing it again would drop the locks that this process holds on it.
 func checkPath(path string) error {
 	if path == "" {
-		return nil
+		return errors.New("no file is named")
 	}
 	info, err := os.Stat(path)
 	switch {

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"database/sql"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"time"
 
@@ -30,12 +29,8 @@ func encode(s *store.Session) ([]any, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = store.InRange(store.Counter{Name: "epoch", N: s.Epoch}, store.Counter{Name: "seq", N: s.Seq}, store.Counter{Name: "version", N: s.Version}, store.Counter{Name: "sent", N: s.Sent})
-	if err != nil {
+	if err := s.Check(); err != nil {
 		return nil, err
-	}
-	if s.Participant == "" {
-		return nil, errors.New("no participant")
 	}
 	t, part, out := &s.Totals, &s.Part, &s.Part.Outcome
 	scenes, err := jsonOf(part.Scenes, len(part.Scenes) > 0)
@@ -118,10 +113,7 @@ func text(s string) any {
 }
 
 func jsonText(name string, r protocol.Raw) (any, error) {
-	if len(r) > 0 && !json.Valid(r) {
-		return nil, fmt.Errorf("%s is not JSON", name)
-	}
-	return text(string(r)), nil
+	return text(string(r)), store.ValidJSON(name, r)
 }
 
 // jsonOf is v as JSON text, or NULL.

@@ -41,7 +41,7 @@ type Options struct {
 type Store struct {
 	path    string
 	writer  *sql.DB // one connection
-	readers *sql.DB // the same as writer in memory, where a connection is the database
+	readers *sql.DB
 	upsert  *sql.Stmt
 	log     appender // on the writer's connection
 	session *sql.Stmt
@@ -52,7 +52,6 @@ type Store struct {
 	// trimmed is up to where messages were taken away, by participant. It is
 	// the one's who has the writer's connection.
 	trimmed map[string]int64
-	room    mailroom // nil: mail is in the file
 }
 
 const (
@@ -64,8 +63,7 @@ const (
 )
 
 // Open opens the database at path and makes it if there is none; its folder
-// must exist. An empty path means a database in memory. Errors are one line
-// and name the path.
+// must exist. Errors are one line and name the path.
 func Open(path string, o *Options) (*Store, error) {
 	if o == nil {
 		o = &Options{}
@@ -73,9 +71,6 @@ func Open(path string, o *Options) (*Store, error) {
 	s := &Store{path: path, trimmed: make(map[string]int64)}
 	if err := s.open(o); err != nil {
 		s.Close()
-		if path == "" {
-			path = "in memory"
-		}
 		return nil, fmt.Errorf("database %s: %w", path, explain(err, path))
 	}
 	return s, nil
@@ -94,19 +89,14 @@ func (s *Store) open(o *Options) error {
 	if err := migrate(ctx, s.writer, ladder); err != nil {
 		return err
 	}
-	s.readers = s.writer
-	if s.path == "" {
-		s.room = make(mailroom)
-	} else {
-		if err := enableWAL(ctx, s.writer); err != nil {
-			return err
-		}
-		if s.readers, err = connect(s.path, o, true); err != nil {
-			return err
-		}
-		s.readers.SetMaxOpenConns(readConnections)
-		s.readers.SetMaxIdleConns(readConnections)
+	if err := enableWAL(ctx, s.writer); err != nil {
+		return err
 	}
+	if s.readers, err = connect(s.path, o, true); err != nil {
+		return err
+	}
+	s.readers.SetMaxOpenConns(readConnections)
+	s.readers.SetMaxIdleConns(readConnections)
 	for _, p := range []struct {
 		stmt  **sql.Stmt
 		db    *sql.DB
@@ -153,15 +143,11 @@ func connect(path string, o *Options, readOnly bool) (*sql.DB, error) {
 		// by reading could not wait for the lock later.
 		q.Set("_txlock", "immediate")
 	}
-	name := ":memory:"
-	if path != "" {
-		abs, err := filepath.Abs(path)
-		if err != nil {
-			return nil, err
-		}
-		name = uriPath(abs)
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return nil, err
 	}
-	return openDB("file:" + name + "?" + q.Encode())
+	return openDB("file:" + uriPath(abs) + "?" + q.Encode())
 }
 
 func openDB(uri string) (*sql.DB, error) {
@@ -256,21 +242,12 @@ func (s *Store) Put(ctx context.Context, b store.Batch) error {
 			return s.fail("put", fmt.Errorf("participant %.128q: %w", b.Sessions[i].Participant, err))
 		}
 	}
-	if err := checkMail(&b); err != nil {
+	if err := b.CheckMail(); err != nil {
 		return s.fail("put", err)
 	}
-	if s.room != nil && len(b.Sessions)+len(b.Records) == 0 {
-		return s.fail("put", s.exclusively(ctx, func(*sql.Conn) error {
-			s.room.put(&b)
-			return nil
-		}))
-	}
-	var mail mail
-	if s.room == nil {
-		var err error
-		if mail, err = encodeMail(&b); err != nil {
-			return s.fail("put", err)
-		}
+	mail, err := encodeMail(&b)
+	if err != nil {
+		return s.fail("put", err)
 	}
 	return s.fail("put", s.write(ctx, func(ctx context.Context, conn *sql.Conn, tx *sql.Tx) error {
 		put := tx.StmtContext(ctx, s.upsert)
@@ -286,10 +263,6 @@ func (s *Store) Put(ctx context.Context, b store.Batch) error {
 			return nil
 		}
 		return conn.Raw(func(c any) error { return s.log.add(ctx, c.(driver.Conn), b.Records) })
-	}, func() {
-		if s.room != nil {
-			s.room.put(&b)
-		}
 	}))
 }
 
@@ -309,44 +282,34 @@ func (s *Store) Secret(ctx context.Context) ([]byte, error) {
 			return err
 		}
 		return tx.QueryRowContext(ctx, `SELECT value FROM meta WHERE key = 'secret'`).Scan(&secret)
-	}, func() {})
+	})
 	if err == nil && len(secret) != secretBytes {
 		err = fmt.Errorf("%d bytes instead of %d; delete the row to have a new one made, which voids every token", len(secret), secretBytes)
 	}
 	return secret, s.fail("secret", err)
 }
 
-// write runs f in one transaction, all or nothing, and then, before anybody
-// else can use the writer's connection, what belongs to it.
-func (s *Store) write(ctx context.Context, f func(context.Context, *sql.Conn, *sql.Tx) error, then func()) error {
-	return s.exclusively(ctx, func(conn *sql.Conn) error {
-		ctx := context.WithoutCancel(ctx)
-		tx, err := conn.BeginTx(ctx, nil)
-		if err != nil {
-			return err
-		}
-		if err = f(ctx, conn, tx); err != nil {
-			tx.Rollback()
-		} else {
-			err = tx.Commit()
-		}
-		if err != nil {
-			clear(s.trimmed)
-			return err
-		}
-		then()
-		return nil
-	})
-}
-
-// exclusively runs f with the writer's connection, and so alone.
-func (s *Store) exclusively(ctx context.Context, f func(*sql.Conn) error) error {
+// write runs f in one transaction, all or nothing.
+func (s *Store) write(ctx context.Context, f func(context.Context, *sql.Conn, *sql.Tx) error) error {
 	conn, err := s.writer.Conn(ctx) // waits for its turn
 	if err != nil {
 		return err
 	}
 	defer conn.Close()
-	return f(conn)
+	ctx = context.WithoutCancel(ctx)
+	tx, err := conn.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	if err = f(ctx, conn, tx); err != nil {
+		tx.Rollback()
+	} else {
+		err = tx.Commit()
+	}
+	if err != nil {
+		clear(s.trimmed)
+	}
+	return err
 }
 
 // Close implements store.Store. The writer goes last: the last connection
@@ -354,7 +317,7 @@ func (s *Store) exclusively(ctx context.Context, f func(*sql.Conn) error) error 
 func (s *Store) Close() error {
 	s.log.close()
 	var errs []error
-	if s.readers != nil && s.readers != s.writer {
+	if s.readers != nil {
 		errs = append(errs, s.readers.Close())
 	}
 	if s.writer != nil {

@@ -36,10 +36,6 @@ func TestFullSync(t *testing.T) {
 	})
 }
 
-func TestMemory(t *testing.T) {
-	storetest.RunVolatile(t, func(t testing.TB, place string) store.Store { return open(t, "", nil) })
-}
-
 func open(t testing.TB, path string, o *sqlite.Options) store.Store {
 	t.Helper()
 	s, err := sqlite.Open(path, o)
