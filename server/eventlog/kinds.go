@@ -176,6 +176,7 @@ var Reasons = []Value{
 
 	{string(protocol.CodeUnauthorized), "refused: no participant id, or a malformed handshake"},
 	{string(protocol.CodeBadToken), "refused: the token is not this participant's"},
+	{string(protocol.CodeTokenRequired), "refused: the session is there, and nothing but its token leads to it"},
 	{string(protocol.CodeUnknownEvent), "refused: no such event"},
 	{string(protocol.CodeInvalidPayload), "refused: a field has the wrong type or is out of range"},
 	{string(protocol.CodeTooLarge), "refused: over the documented size"},

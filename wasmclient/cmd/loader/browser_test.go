@@ -123,6 +123,7 @@ func (s *site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusNoContent)
 	case r.URL.Path == "/initgrace/pagehide":
 		s.hides.Add(1)
+		s.Drop() // as the real server does: a page in the back/forward cache keeps its socket
 		w.WriteHeader(http.StatusNoContent)
 	case r.URL.Path == "/initgrace/loader.wasm":
 		w.Header().Set("Cache-Control", "no-store") // a test that takes it away means it

@@ -79,13 +79,18 @@ func (s *Server) Close() {
 	if s.http != nil {
 		_ = s.http.Close()
 	}
+	s.Drop()
+	s.wg.Wait()
+}
+
+// Drop ends every connection without a close frame.
+func (s *Server) Drop() {
 	s.mu.Lock()
 	conns := s.conns
 	s.mu.Unlock()
 	for _, c := range conns {
 		c.Drop()
 	}
-	s.wg.Wait()
 }
 
 // Count is how many connections there have been.
