@@ -56,11 +56,12 @@ lint:
 	$(JS) bin/staticcheck $(JS_PACKAGES)
 
 # The races to be found are ours: SQLite, which is translated from C, takes four
-# times as long when its memory accesses are watched as well.
+# times as long when its memory accesses are watched as well. Most packages wait
+# more than they compute.
 UNWATCHED = modernc.org/sqlite/lib=-race=false -d=checkptr=0
 
 unit:
-	$(GO) test -race -gcflags='$(UNWATCHED)' $$($(GO) list ./... | grep -v /e2e)
+	$(GO) test -race -p 4 -gcflags='$(UNWATCHED)' $$($(GO) list ./... | grep -v /e2e)
 
 # The packages that browsers run, compiled for them, in Node.
 wasm-test:
@@ -74,7 +75,7 @@ js-test: node_modules/.package-lock.json
 # a worker; what may differ when it is on the page is tested there too.
 ON_PAGE = ^Test(AckedIsStored|NetworkReset|TabClosed|Preload)$$/^(study)?$$
 e2e: build
-	$(GO) test -count=1 -timeout=25m ./e2e/...
+	$(GO) test -count=1 -timeout=25m -parallel 3 ./e2e/...
 	INITGRACE_HOST=page $(GO) test -count=1 -run '$(ON_PAGE)' ./e2e
 	INITGRACE_HOST=page $(GO) test -count=1 ./wasmclient/cmd/loader # the worker's turn was in unit
 
