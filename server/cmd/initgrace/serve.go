@@ -25,7 +25,7 @@ type serve struct {
 	Pyodide      string     `placeholder:"DIR" help:"Folder of the npm package pyodide (default: the embedded one)."`
 	Packages     string     `placeholder:"DIR" help:"Folder of packages for Pyodide, filled by initgrace pyodide add (default: none)."`
 	PackageCDN   string     `placeholder:"URL" help:"Where pages find packages that are not in --packages: a folder's URL, {version} stands for Pyodide's, or public, Pyodide's own CDN (default: nowhere)."`
-	DB           string     `name:"db" xor:"store" placeholder:"FILE" help:"SQLite file of the sessions (default: in memory, lost at exit)."`
+	DB           string     `name:"db" xor:"store" placeholder:"FILE" help:"SQLite file of the sessions and the event log (default: in memory, lost at exit, with the latest million or so records of the log)."`
 	Redis        string     `name:"redis" xor:"store" placeholder:"URL" help:"Redis or Valkey of the sessions instead: redis://[USER:PASSWORD@]HOST[:PORT][/DB], rediss://…, unix://…, or redis+sentinel://HOST,HOST/MASTER. Of several servers with the same one, one serves and the others stand by to take over."`
 	RedisPrefix  string     `default:"initgrace:" placeholder:"TEXT" help:"What every key in Redis begins with: one for each study."`
 	Study        string     `aliases:"config" placeholder:"FILE" help:"Study file (default: initgrace.yaml in --site, if there is one)."`

@@ -2,6 +2,7 @@ package memory
 
 import (
 	"encoding/binary"
+	"slices"
 	"sort"
 	"time"
 
@@ -30,6 +31,9 @@ type chunk struct {
 
 const (
 	chunkSize = 64 << 10
+	// maxChunks bounds the log at 64 MB, a million records or more. The oldest
+	// are forgotten.
+	maxChunks = 1024
 	// maxRecord is more than a record can have: a dozen texts of 500 bytes.
 	maxRecord = 10 << 10
 	// maxTexts bounds the table. A study has fewer; who connects only to be
@@ -76,6 +80,9 @@ func (l *log) add(r *eventlog.Record) {
 	}
 	l.record = b
 	if n := len(l.chunks); n == 0 || len(l.chunks[n-1].data) > chunkSize-maxRecord {
+		if n == maxChunks {
+			l.chunks = slices.Delete(l.chunks, 0, 1)
+		}
 		l.chunks = append(l.chunks, chunk{l.count + 1, make([]byte, 0, chunkSize)})
 	}
 	data := &l.chunks[len(l.chunks)-1].data

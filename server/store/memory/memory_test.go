@@ -2,6 +2,7 @@ package memory_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -51,6 +52,38 @@ func TestManyTexts(t *testing.T) {
 	}
 	if seen != n {
 		t.Errorf("%d records, want %d", seen, n)
+	}
+}
+
+// A server without a database may run for years.
+func TestOldestRecordsAreForgotten(t *testing.T) {
+	s := memory.New()
+	defer s.Close()
+	text := strings.Repeat("x", 480)
+	const n, size = 160_000, 64 << 20
+	for i := range n / 1000 {
+		var b store.Batch
+		for j := range 1000 {
+			b.Records = append(b.Records, eventlog.Record{Seq: int64(1000*i + j), Kind: eventlog.HandshakeRefused, Detail: text})
+		}
+		if err := s.Put(t.Context(), b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	kept, err := s.Records(t.Context(), 0, n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, r := range kept {
+		if r.ID != kept[0].ID+int64(i) || r.Seq != r.ID-1 || r.Detail != text {
+			t.Fatalf("after %d records: %+v", i, r)
+		}
+	}
+	if last := kept[len(kept)-1]; last.ID != n {
+		t.Errorf("the last one is %d, of %d", last.ID, n)
+	}
+	if bytes := len(kept) * len(text); bytes > size || bytes < size*3/4 {
+		t.Errorf("%d bytes of text are kept", bytes)
 	}
 }
 
