@@ -13,7 +13,7 @@ JS = GOOS=js GOARCH=wasm
 JS_PACKAGES = ./grace/protocol/... ./wasmclient/...
 SUDO = $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: build run wasm size web test lint unit wasm-test js-test e2e bench test-tools clean
+.PHONY: build run wasm size web test lint unit wasm-test js-test e2e e2e-on-page loader-on-page bench test-tools clean
 
 build: web
 	CGO_ENABLED=0 $(GO) build $(GOFLAGS_RELEASE) -o bin/initgrace ./server/cmd/initgrace
@@ -44,7 +44,12 @@ node_modules/.package-lock.json: package.json package-lock.json .npmrc
 	npm ci
 	touch $@
 
-test: test-tools lint build size unit wasm-test js-test e2e
+test: test-tools lint build size unit
+	$(BOTH) wasm-test js-test
+	$(MAKE) e2e
+
+# Two things at a time that do not use two cores.
+BOTH = $(MAKE) -j2 --output-sync=target
 
 lint:
 	@unformatted=$$(gofmt -l *.go e2e grace server wasmclient web); \
@@ -76,8 +81,13 @@ js-test: node_modules/.package-lock.json
 ON_PAGE = ^Test(AckedIsStored|NetworkReset|TabClosed|Preload)$$/^(study)?$$
 e2e: build
 	$(GO) test -count=1 -timeout=25m -parallel 3 ./e2e/...
+	$(BOTH) e2e-on-page loader-on-page
+
+e2e-on-page:
 	INITGRACE_HOST=page $(GO) test -count=1 -run '$(ON_PAGE)' ./e2e
-	INITGRACE_HOST=page $(GO) test -count=1 ./wasmclient/cmd/loader # the worker's turn was in unit
+
+loader-on-page: # the worker's turn was in unit
+	INITGRACE_HOST=page $(GO) test -count=1 ./wasmclient/cmd/loader
 
 # About an hour; BENCH=-quick: about 8 min. Linux only.
 bench: build
