@@ -145,6 +145,7 @@ func (l *loop) dissolve(now time.Time, g groups.Group, partner string, why proto
 	for _, p := range g.Members {
 		l.groups.Leave(p)
 		m := l.members[p]
+		requeued := requeued && m.session.Part.Outcome.Kind == "" // who has finished does not wait again
 		reason := string(why)
 		if requeued {
 			reason = eventlog.ReasonRequeued

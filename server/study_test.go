@@ -405,6 +405,21 @@ func TestExpiryRequeue(t *testing.T) {
 	}
 }
 
+// Of a group that waits again those do not who have finished, and are not told so.
+func TestExpiryRequeueFinished(t *testing.T) {
+	t.Parallel()
+	l := startLab(t, "  x:\n    group: {size: 3}\n    on_expiry: {do: requeue}\n"+compensated)
+	g := l.group("p", "q", "r")
+	g["r"].call(protocol.EventFinish, ``, nil)
+	leave(g["p"])
+	for name, again := range map[string]bool{"q": true, "r": false} {
+		var end protocol.GroupEnd
+		if g[name].expect(protocol.EventGroupEnd, &end); end.Requeued != again {
+			t.Errorf("%s is told %+v", name, end)
+		}
+	}
+}
+
 func TestExpiryReplace(t *testing.T) {
 	t.Parallel()
 	l := startLab(t, "  x:\n    on_expiry: {do: replace, delay: 20s}\n"+compensated)
