@@ -154,8 +154,12 @@ func (c *chaos) run(addr string) {
 	}
 	playing.Wait()
 	deadline := time.Now().Add(chaosEnd)
-	for _, p := range c.players {
-		p.find(deadline)
+	for _, p := range c.players { // at once: a group needs them all, and the last join of one may have been lost
+		playing.Go(func() { p.find(deadline) })
+	}
+	playing.Wait()
+	if t.Failed() {
+		t.FailNow() // nothing can settle
 	}
 	for _, p := range c.players {
 		p.settle(deadline)
@@ -500,7 +504,8 @@ func (p *player) join() bool {
 func (p *player) find(deadline time.Time) {
 	for !p.join() {
 		if time.Now().After(deadline) {
-			p.c.t.Fatalf("%s has found no group", p.id)
+			p.c.t.Errorf("%s has found no group", p.id)
+			return
 		}
 		time.Sleep(50 * time.Millisecond)
 	}

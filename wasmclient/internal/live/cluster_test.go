@@ -43,6 +43,7 @@ func TestChaosCluster(t *testing.T) {
 		t.Skip("takes half a minute")
 	}
 	c := newChaos(t)
+	c.lobby = true
 	cl := newCluster(c)
 	c.serversHarm, c.heal, c.often, c.first = cl.harm, cl.heal, 5, 3
 	c.open = func() (store.Store, error) {
@@ -109,7 +110,7 @@ func newCluster(c *chaos) *cluster {
 			t.Fatal(err)
 		}
 	}
-	fatal(os.WriteFile(cl.study, []byte(clusterStudy), 0o600))
+	fatal(os.WriteFile(cl.study, []byte(chaosStudy), 0o600))
 	var err error
 	cl.binary, err = deploytest.Binary()
 	fatal(err)
@@ -129,12 +130,6 @@ func newCluster(c *chaos) *cluster {
 	t.Cleanup(cl.nginx.Stop)
 	return cl
 }
-
-// clusterStudy has holds in which nobody may be lost on the way.
-const clusterStudy = `
-page_interval: 500ms
-policy: {reconnect_timeout: 20s, leave_timeout: 20s, blocked_timeout: 20s, page_timeout: 20s}
-`
 
 // harm does the next of all bad things, which come in an order that is drawn.
 func (cl *cluster) harm() {
