@@ -59,10 +59,11 @@ type loop struct {
 	after   []effect
 
 	commits   chan batch
-	committed chan batch  // what came back, with its error
-	cut       func()      // ends all connections at once
-	closing   bool        // participants are not away because the server leaves
-	failing   atomic.Bool // the last batch could not be stored
+	committed chan batch      // what came back, with its error
+	spare     []store.Session // memory of a batch that is stored
+	cut       func()          // ends all connections at once
+	closing   bool            // participants are not away because the server leaves
+	failing   atomic.Bool     // the last batch could not be stored
 }
 
 // task is one thing that happened. It runs on the loop.
@@ -91,6 +92,8 @@ const (
 	// store before the loop stops taking tasks, so that a slow disk slows the
 	// clients down. The policy's time stands still until it has caught up.
 	maxPending = 65536
+	// maxSpare bounds the sessions for which memory is kept.
+	maxSpare = 1024
 	// storeTimeout bounds one batch.
 	storeTimeout = 10 * time.Second
 )
@@ -238,6 +241,7 @@ func (l *loop) mark(m *member) {
 func (l *loop) take() batch {
 	b := batch{after: l.after}
 	b.Records = l.journal.take()
+	b.Sessions, l.spare = l.spare, nil
 	wall := time.Now()
 	for _, m := range l.dirty {
 		m.dirty = false
@@ -275,6 +279,10 @@ func (l *loop) settleBatch(b batch) {
 		case m.gone() && !m.dirty && !m.unboxed:
 			delete(l.members, s.Participant)
 		}
+	}
+	if cap(b.Sessions) <= maxSpare {
+		clear(b.Sessions) // their texts
+		l.spare = b.Sessions[:0]
 	}
 }
 

@@ -287,6 +287,9 @@ func (l *loop) cleanup(now time.Time, m *member, c grace.Change) {
 
 // logChange writes one line that a person can read.
 func (l *loop) logChange(now time.Time, c grace.Change, spent time.Duration) {
+	if !l.log.Enabled(context.Background(), slog.LevelInfo) {
+		return
+	}
 	attrs := []slog.Attr{
 		slog.String("participant", c.Participant),
 		slog.String("change", fmt.Sprintf("%s -> %s", orNew(c.From), c.To)),

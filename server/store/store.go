@@ -204,8 +204,9 @@ type Store interface {
 	Mailbox(ctx context.Context, participant string) (Mailbox, []Message, error)
 	// Put stores all of the batch or nothing of it. When it returns nil the
 	// batch survives the death of the process; when it returns an error nothing
-	// was stored. A participant without a name, JSON that is not JSON, and
-	// counters above 1<<63 - 1 are refused. No record is refused.
+	// was stored. The batch's slices are the caller's again then. A participant
+	// without a name, JSON that is not JSON, and counters above 1<<63 - 1 are
+	// refused. No record is refused.
 	Put(ctx context.Context, b Batch) error
 	// Records returns the first records of the log whose id is greater than
 	// after, at most limit of them, in the order in which they were put. Ids

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"runtime/debug"
 	"time"
 
 	"initgrace/server"
@@ -103,9 +104,11 @@ func (s serve) Run(ctx context.Context, c console) error {
 		return errors.Join(fmt.Errorf("--addr: %w", err), cfg.Store.Close())
 	}
 	var door standby
+	var arriving crowd
+	go arriving.watch(ctx, debug.FreeOSMemory)
 	web := &http.Server{
 		Handler: &door, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
-		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug), ConnState: arriving.state,
 	}
 	failed := make(chan error, 1)
 	if shared != nil {
