@@ -71,7 +71,7 @@ var tables = []table{
 		{"connect_retries", "attempts that hung or failed", "%.0f", false},
 		{"left_rss_mb", "memory above the start's after everybody left, MB", "%.1f", true},
 		{"left_goroutines", "goroutines then", "%.0f", false},
-	}, ""},
+	}, "After everybody left: what the rows before have grown, the event log among it, is still there. Only programs in Go have goroutines."},
 	{"Churn", []measure{
 		{"churn_rate", "visits a second", "%.0f", true},
 		{"churn_growth_mb", "memory gained in the last two thirds, MB", "%.1f", false},
