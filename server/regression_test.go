@@ -20,6 +20,11 @@ import (
 //     TestRendererKilled of e2e;
 //   - conditions drawn again on a reload: TestKilled;
 //   - a start that is sent again and extends: TestInvariant6 of grace;
+//   - a fallback that ends grace early, or not at all when it fails:
+//     TestFallbackHoldsTheLeaseToItsEnd of wasmclient/cmd/loader, and
+//     TestInitFails of e2e;
+//   - a second interpreter after a reconnect: TestReconnectDuringPreloadLoadsOnce
+//     of wasmclient/cmd/loader;
 //   - a suppressed end of a tab that loads, and nothing scheduled after it:
 //     TestTabClosed and TestNetworkCutForGood of e2e.
 
@@ -35,6 +40,31 @@ func TestStaleSocketEndsLater(t *testing.T) {
 		p.call(protocol.EventPing, `{}`, nil)
 		time.Sleep(20 * time.Millisecond)
 	}
+	if h := r.history("p"); !slices.Equal(h, []protocol.Presence{protocol.Active}) {
+		t.Errorf("history %v", h)
+	}
+}
+
+// The original system: a client that returned before its old socket was known
+// to be dead was locked out, and what was meant for it still went to that one.
+func TestReturnBeforeTheOldSocketIsKnownDead(t *testing.T) {
+	t.Parallel()
+	r := start(t, Config{})
+	q, _ := r.connect(`{"participant":"q","group":"g"}`)
+	old, _ := r.connect(`{"participant":"p","group":"g","page_id":"one","seq":0}`)
+	q.expectState("p", protocol.Active)
+	old.die()
+	at := time.Now()
+	p, s := r.connect(`{"participant":"p","group":"g","page_id":"one","seq":0}`)
+	if took := time.Since(at); !s.Restored || took > quick().SilenceTimeout {
+		t.Errorf("restored %v after %v", s.Restored, took)
+	}
+	q.call(protocol.EventSend, `{"data":1}`, nil)
+	p.messages("q", "1")
+	p.call(protocol.EventSend, `{"data":2}`, nil)
+	q.messages("p", "2")
+	q.call(protocol.EventLoadStart, `{}`, nil)
+	p.expectState("q", protocol.Loading)
 	if h := r.history("p"); !slices.Equal(h, []protocol.Presence{protocol.Active}) {
 		t.Errorf("history %v", h)
 	}

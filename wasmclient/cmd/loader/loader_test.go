@@ -93,6 +93,11 @@ func (j *journal) serve(c *siotest.Conn) {
 			c.Ack(e, siotest.OK)
 		case "drop":
 			return
+		case "drop once":
+			if c.N == 1 {
+				return
+			}
+			c.Ack(e, siotest.OK)
 		case "silence", "never acknowledged":
 		default:
 			c.Ack(e, siotest.OK)
@@ -186,7 +191,7 @@ func TestRefresh(t *testing.T) {
 	if host == protocol.HostWorker && s.hides.Load() != 1 { // the worker may be gone before it can say so
 		t.Errorf("%d beacons", s.hides.Load())
 	}
-	p.scene(&now, "open", nil)
+	p.scene(&now, "openAsInAnotherTab", nil)
 	if !now.Restored {
 		t.Errorf("%+v", now)
 	}
@@ -381,6 +386,64 @@ func TestLoadFails(t *testing.T) {
 	}
 	if len(ids) != 6 {
 		t.Errorf("6 loads had %d ids", len(ids))
+	}
+}
+
+// The original system: the fallback ended grace before packages and environment
+// were there, and did not end it at all when they failed.
+func TestFallbackHoldsTheLeaseToItsEnd(t *testing.T) {
+	var j journal
+	s := newSite(t, j.study)
+	p := s.open(t)
+	var now properties
+	p.scene(&now, "open", nil)
+	for _, fail := range []bool{true, false} {
+		before := len(j.all())
+		var r struct{ Preloaded, Loaded outcome }
+		p.scene(&r, "fallback", map[string]bool{"fail": fail})
+		if r.Preloaded.Code != "load_failed" || fail != (r.Loaded.Message == "no environment") {
+			t.Errorf("%+v", r)
+		}
+		var told []string
+		for _, e := range j.all()[before:] {
+			switch {
+			case e.name == protocol.EventLoadComplete && strings.Contains(e.payload, `"error":true`):
+				told = append(told, "failed")
+			case e.name == protocol.EventLoadComplete:
+				told = append(told, "complete")
+			case e.name == protocol.EventLoadStart:
+				told = append(told, "start")
+			case e.name == "environment":
+				told = append(told, e.name)
+			}
+		}
+		end := "complete"
+		if fail {
+			end = "failed"
+		}
+		if want := []string{"start", "failed", "start", "environment", end}; !slices.Equal(told, want) {
+			t.Errorf("fail %t: the server was told %q, want %q", fail, told, want)
+		}
+	}
+}
+
+// The original system: a page that registered again during a preload started a
+// second interpreter.
+func TestReconnectDuringPreloadLoadsOnce(t *testing.T) {
+	var j journal
+	var declared atomic.Int32 // when it came back
+	s := newSite(t, func(c *siotest.Conn) {
+		j.study(c)
+		declared.Add(int32(len(c.Auth.Loads)))
+	})
+	p := s.open(t)
+	var now properties
+	p.scene(&now, "open", nil)
+	var loads int
+	p.scene(&loads, "preloadReconnects", nil)
+	s.Close()
+	if n := len(j.find(protocol.EventLoadStart)); loads != 1 || n != 1 || declared.Load() != 1 || len(j.find(protocol.EventLoadComplete)) != 1 {
+		t.Errorf("%d interpreters; the server saw %d starts, %d loads declared again: %v", loads, n, declared.Load(), j.all())
 	}
 }
 

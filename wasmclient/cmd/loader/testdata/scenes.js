@@ -33,6 +33,10 @@ export function properties() {
 	return { participant, token, restored, expired, group, partners, policy, state, version, presence, connected, lastLoad, host, events };
 }
 
+export const openAsInAnotherTab = () => {
+	sessionStorage.clear();
+	return open();
+};
 export const until = (name) => heard(name).then(properties);
 export const tryOpen = (options) => caught(open(options));
 export const emit = ({ event, payload, ...options }) => caught(session.emit(event, payload, options));
@@ -119,6 +123,35 @@ export const loadOwn = ({ how, ...options }) => {
 	const init = how === "init" && (() => { throw new SyntaxError("in init"); });
 	return caught(session.loadPyodide({ loadPyodide: loadPyodide ?? own(0), ...(init && { init }), ...options }));
 };
+
+// What a page loads when its preload has failed, and all that it needs besides.
+export async function fallback({ fail }) {
+	const preloaded = await caught(session.preload({ loadPyodide: () => Promise.reject(new Error("no preload")) }));
+	const loaded = await caught(session.loadPyodide({
+		loadPyodide: own(0),
+		init: async () => {
+			await sleep(50);
+			await session.emit("environment");
+			if (fail) throw new Error("no environment");
+		},
+	}));
+	return { preloaded, loaded };
+}
+
+// The connection is lost while Python is preloaded, and the page loads it then.
+export async function preloadReconnects() {
+	const loadPyodide = own(0);
+	const ahead = session.preload({
+		loadPyodide,
+		init: async () => {
+			void caught(session.emit("drop once"));
+			await heard("restored");
+		},
+	});
+	await heard("restored");
+	await Promise.all([session.loadPyodide({ loadPyodide }), ahead]);
+	return loads;
+}
 
 // The real one.
 export async function pyodide({ packages, ...options }) {
