@@ -5,8 +5,10 @@ import (
 	"testing"
 	"time"
 
+	"initgrace/grace"
 	"initgrace/grace/protocol"
 	"initgrace/server"
+	file "initgrace/server/study"
 )
 
 // TestDemo plays the demo study to its end: two participants, real Python in
@@ -59,5 +61,45 @@ func TestDemo(t *testing.T) {
 		if s := l.session(p); s.State.SceneID != "done" || s.Totals.Drops != 0 || s.Sent == 0 {
 			t.Errorf("stored of %s: scene %q, %d messages, %+v", p, s.State.SceneID, s.Sent, s.Totals)
 		}
+	}
+}
+
+// TestDemoNewPartner: the partner closes the tab, and the study file says that
+// the other waits again. The page says so, plays a new game with the next one,
+// and is paid for it.
+func TestDemoNewPartner(t *testing.T) {
+	plan, err := file.Parse("demo.yaml", []byte(`
+policy: {leave_timeout: 2s}
+experiments:
+  demo: {on_expiry: {do: requeue}, completion: {code: DONE}}
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := newStudy(t, study, func(c *server.Config) {
+		c.Site, c.Study, c.Policy, c.PageInterval = nil, plan, grace.Policy{}, 0
+	})
+	one, two := l.open("", "one", "autoplay&ticks=30"), l.open("", "two", "autoplay&ticks=30")
+	two.awaitPage(`["load", "play"].includes(document.body.dataset.scene)`)
+	two.closeTab()
+	one.awaitPage(`document.body.dataset.scene === "wait" && !document.querySelector("#left").hidden`)
+	one.awaitPage(`document.querySelector("#present").textContent.includes("1 of 2 players is here")`)
+	one.shoot("demo-wait-again")
+	three := l.open("", "three", "autoplay&ticks=30")
+	for _, p := range []*Page{one, three} {
+		p.awaitPage(`document.querySelector("#match").dataset.match === "yes"`)
+		p.awaitPage(`document.querySelector("[data-in=done] .payment code").textContent === "DONE"`)
+	}
+	one.shoot("demo-done-paid")
+	one.awaitPage(`document.querySelector("#partner").hidden`)
+	three.closeTab() // strands nobody who has finished
+	l.WaitFor("three", protocol.Gone, patience)
+	for _, p := range []string{"one", "three"} {
+		if o := l.session(p).Part.Outcome; o.Kind != protocol.Completed {
+			t.Errorf("%s: %+v", p, o)
+		}
+	}
+	if scene := await[string](one, "document.body.dataset.scene"); scene != "done" {
+		t.Errorf("the page shows %s", scene)
 	}
 }

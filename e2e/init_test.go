@@ -57,7 +57,7 @@ func TestInit(t *testing.T) {
 	one.awaitPage(shown + ` === "welcome"`)
 	one.shoot("init-welcome")
 	begin(one)
-	one.awaitPage(`document.querySelector("#waiting").textContent.includes("1 of 2 are here")`)
+	one.awaitPage(`document.querySelector("#waiting").textContent.includes("1 of 2 is here")`)
 	one.shoot("init-wait")
 	two := l.open("", "two", "")
 	begin(two)

@@ -51,45 +51,72 @@ async function study() {
 		$("#notice").hidden = false;
 	});
 	const match = new Match({ session, progress, partner, participant, ticks, autoplay });
+	const room = new Room(session);
 
-	// From here on, the study may end at any time.
+	// From here on, the study may end at any time, and so may the time with a partner.
+	let way; // through the scenes, with this partner
 	const ended = new Promise((_, reject) => {
 		session.on("outcome", (outcome) => {
 			showPayment(outcome);
 			if (outcome.outcome !== "completed") reject(new Ending(...outcomes[outcome.outcome]));
 		});
-		session.on("group_end", ({ reason }) => reject(new Ending("Your partner has left", whyLeft(reason))));
+		session.on("group_end", ({ reason, requeued }) => {
+			if (requeued) way.abort(new Again());
+			else reject(new Ending("Your partner has left", whyLeft(reason)));
+		});
+		session.on("group_changed", ({ missing }) => missing && way.abort(new Again()));
 		session.on("close", ({ code, message }) => reject(new Ending(...(closed[code] ?? ["The connection has ended", message]))));
 	});
-	try {
-		await Promise.race([scenes(session, progress, partner, match), ended]);
-	} catch (err) {
-		if (!(err instanceof Ending)) throw err;
-		if (progress.result) return; // there is nothing left to lose
-		match.stop();
-		enter("ended");
-		$("#title").textContent = err.message;
-		$("#why").textContent = err.detail;
+	for (;;) {
+		way = new AbortController();
+		try {
+			await Promise.race([scenes(session, progress, partner, match, room, way.signal), aborted(way.signal), ended]);
+		} catch (err) {
+			if (!(err instanceof Ending || err instanceof Again)) throw err;
+			if (progress.result) return; // there is nothing left to lose
+			match.stop();
+			if (err instanceof Ending) {
+				enter("ended");
+				$("#title").textContent = err.message;
+				$("#why").textContent = err.detail;
+				return;
+			}
+			partner.reset();
+			$("#waiting-for").textContent = "Looking for a new partner";
+			$("#left").hidden = false;
+			progress.save({ scene: "wait", group: "", groupEnded: false, members: [], moves: "" });
+		}
 	}
 }
 
-// scenes goes through the study, from where the participant stood.
-async function scenes(session, progress, partner, match) {
+// scenes goes through the study, from where the participant stood, as long as
+// there is that partner.
+async function scenes(session, progress, partner, match, room, signal) {
 	if (progress.scene === "welcome") {
 		enter("welcome");
 		if (!autoplay) await pressed($("#start"));
 	}
 	if (!progress.result) {
 		if (progress.groupEnded && session.expired) throw new Ending(...closed.expired);
-		if (progress.groupEnded) throw new Ending("Your partner has left", whyLeft(""));
-		if (!progress.group) await findPartner(session, progress);
+		if (progress.groupEnded) {
+			await progress.save({ scene: "wait" }); // whoever waits again is told so before this is acknowledged
+			throw room.told || session.group ? new Again() : new Ending("Your partner has left", whyLeft(""));
+		}
+		if (!progress.group) await room.findPartner(progress, signal);
+		signal.throwIfAborted();
 		partner.here();
-		match.environment = await loadPython(session);
+		match.environment ??= await loadPython(session);
+		signal.throwIfAborted();
 		await match.play();
 	}
 	await match.done();
 	await new Promise(() => {}); // until the page is closed
 }
+
+const aborted = (signal) => new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason)));
+
+// Again is the end of the time with a partner: there will be another one.
+class Again extends Error {}
 
 // An Ending is the end of the study before its last scene.
 class Ending extends Error {
@@ -106,11 +133,14 @@ const outcomes = {
 };
 
 function showPayment({ code, link }) {
-	$("#payment").hidden = !code && !link;
-	$("#code").textContent = code ?? "";
-	$("#code").parentElement.hidden = !code;
-	$("#link").hidden = !link;
-	if (link) $("#link").href = link;
+	for (const payment of document.querySelectorAll(".payment")) {
+		const part = (selector) => payment.querySelector(selector);
+		payment.hidden = !code && !link;
+		part("code").textContent = code ?? "";
+		part("span").hidden = !code;
+		part("a").hidden = !link;
+		if (link) part("a").href = link;
+	}
 }
 
 const whyLeft = (reason) =>
@@ -123,34 +153,61 @@ const closed = {
 	replaced: ["The study goes on in another window", "Only the newest window of a participant takes part."],
 };
 
-// findPartner waits until there are two.
-async function findPartner(session, progress) {
-	enter("wait");
-	const ready = new Promise((resolve) => session.on("group_ready", resolve));
-	let told; // last, and when
-	const say = () => {
-		const { words, detail } = waitRoom(told.waiting, performance.now() - told.at);
+// The Room is the wait room, and the place that a partner has left open.
+class Room {
+	constructor(session) {
+		this.session = session;
+		this.told = undefined; // last, and when
+		session.on("waiting", (waiting) => {
+			this.told = { waiting, at: performance.now() };
+			this.say();
+		});
+		session.on("group_ready", (group) => this.resolve(group));
+		session.on("group_end", () => this.expect());
+		session.on("group_changed", ({ missing, ...group }) => missing ? this.expect() : this.resolve(group));
+		this.expect();
+	}
+
+	// expect a group from now on.
+	expect() {
+		this.ready = new Promise((resolve) => (this.resolve = resolve));
+	}
+
+	say() {
+		const { words, detail } = waitRoom(this.told.waiting, performance.now() - this.told.at);
 		$("#present").textContent = words;
 		$("#expected").textContent = detail;
 		$("#expected").hidden = !detail;
-	};
-	session.on("waiting", (waiting) => {
-		told = { waiting, at: performance.now() };
-		say();
-	});
-	const ticking = setInterval(() => told && say(), 1000);
-	await progress.save({ scene: "wait" });
-	await session.join({ size: 2 });
-	const { group, members } = await ready;
-	clearInterval(ticking);
-	await progress.save({ scene: "load", group, members });
+	}
+
+	// findPartner waits until there are two.
+	async findPartner(progress, signal) {
+		enter("wait");
+		const ticking = setInterval(() => this.told && this.say(), 1000);
+		try {
+			await progress.save({ scene: "wait" });
+			await this.session.join({ size: 2 }).catch((err) => {
+				if (err.code !== "in_group") throw err; // in which somebody else takes the place
+			});
+			const { group, members } = await this.ready;
+			signal.throwIfAborted();
+			progress.save({ scene: "load", group, members, moves: "" });
+		} finally {
+			clearInterval(ticking);
+		}
+	}
 }
 
-// loadPython starts Pyodide. The server is told first, and so is the partner;
-// then the page may freeze.
-async function loadPython(session) {
-	const source = await fetch("env.py").then((r) => r.text());
+// loadPython starts Pyodide, once, with whatever partner. The server is told
+// first, and so is the partner; then the page may freeze.
+let python;
+const loadPython = (session) => {
 	enter("load");
+	return (python ??= startPython(session));
+};
+
+async function startPython(session) {
+	const source = await fetch("env.py").then((r) => r.text());
 	const progress = $("#loading");
 	progress.session = session;
 	let environment;

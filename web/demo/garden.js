@@ -1,14 +1,17 @@
 // Draws the garden: takes what the environment's render() returned and moves
 // the players smoothly from where they were.
 export class Garden {
-	// me is this player's place, 0 or 1; glide is the time in ms in which the
-	// players walk from one place to the next.
-	constructor(canvas, me, glide) {
-		Object.assign(this, { canvas, me, glide });
+	// glide is the time in ms in which the players walk from one place to the next.
+	constructor(canvas, glide) {
+		Object.assign(this, { canvas, glide });
 		this.context = canvas.getContext("2d");
 		this.still = matchMedia("(prefers-reduced-motion: reduce)");
-		this.facing = [[1, 0], [-1, 0]];
 		new ResizeObserver(() => this.schedule()).observe(canvas);
+	}
+
+	// begin starts a game in which this player's place is me, 0 or 1.
+	begin(me) {
+		Object.assign(this, { me, state: undefined, facing: [[1, 0], [-1, 0]] });
 	}
 
 	// show draws a state; the first one appears at once.

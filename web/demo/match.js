@@ -65,19 +65,23 @@ export class Match {
 		this.progress.save({ scene: "play" });
 		$("#me").dataset.player = this.me;
 		$("#other").dataset.player = 1 - this.me;
-		this.input = new Input($("#pad"));
-		this.garden = new Garden($("#board"), this.me, TICK_MS);
+		this.input ??= new Input($("#pad"));
+		this.garden ??= new Garden($("#board"), TICK_MS);
+		this.garden.begin(this.me);
 		this.show(this.environment.reset(this.ticks, this.progress.group));
 		const over = new Promise((resolve, reject) => Object.assign(this, { resolve, reject }));
 		this.stepped = this.asked = performance.now();
 		this.timer = setInterval(() => this.turn(), TICK_MS / 5);
 		this.join((moves) => this.advance(moves));
 		await over;
-		this.stop();
+		clearInterval(this.timer);
 	}
 
+	// stop forgets the game: another one may follow, with another partner.
 	stop() {
 		clearInterval(this.timer);
+		this.lockstep = this.theirs = undefined;
+		this.early = [];
 	}
 
 	advance(moves) {
@@ -162,6 +166,8 @@ export class Match {
 				return lamp;
 			}),
 		);
+		// Whoever has finished is stranded by nobody. It is said again after a refresh.
+		this.session.finish().catch((err) => err.code === "study_over" || console.warn("finishing failed:", err));
 		Object.assign($("#digest").dataset, { digest, score });
 		$("#digest").textContent = digest;
 		this.tell(true);

@@ -40,9 +40,19 @@ export function duration(seconds) {
 export class Partner {
 	constructor(element) {
 		this.element = element;
-		this.state = "unknown";
+		this.reset();
+	}
+
+	// reset: nothing is known, of another partner.
+	reset() {
+		this.state = this.element.dataset.state = "unknown";
 		this.seen = 0; // presence changes, by their sequence number
 		this.changed = performance.now();
+		this.message = undefined;
+		this.part(".state").textContent = name(this)[0];
+		this.part(".history").replaceChildren();
+		for (const part of [".clock", ".bar"]) this.part(part).hidden = true;
+		this.refresh();
 	}
 
 	// here says so when the server has nothing to tell yet.

@@ -18,7 +18,8 @@ export class Progress {
 	// reconcile takes the server's word for the group: it may have been made, or
 	// have ended, while no page was there to hear of it.
 	reconcile() {
-		const { group, partners, participant } = this.session;
+		const { partners, participant } = this.session;
+		const group = partners.length ? this.session.group : ""; // alone in one is to wait for somebody
 		this.groupEnded = !group && this.group !== "";
 		if (!group || group === this.group) return;
 		this.group = group;

@@ -29,7 +29,7 @@ let playing; // the game, while there is one
 // What may happen at any time -------------------------------------------------------
 
 session.on("waiting", ({ position, present, size, expected_ms, timeout_ms }) => {
-	const words = [`${present} of ${size} are here`];
+	const words = [`${present} of ${size} ${present === 1 ? "is" : "are"} here`];
 	if (position > size) words.push(`you are number ${position}`);
 	if (expected_ms) words.push(`about ${seconds(expected_ms)} to go`);
 	if (timeout_ms) words.push(`at most ${seconds(timeout_ms)}`);
