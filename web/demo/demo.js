@@ -74,6 +74,7 @@ async function study() {
 		} catch (err) {
 			if (!(err instanceof Ending || err instanceof Again)) throw err;
 			if (progress.result) return; // there is nothing left to lose
+			way.abort(err); // Python may be loading: no game follows
 			match.stop();
 			if (err instanceof Ending) {
 				enter("ended");

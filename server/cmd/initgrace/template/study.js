@@ -46,10 +46,11 @@ session.on("group_changed", ({ missing }) => {
 	playing = undefined;
 	play();
 });
-session.on("partner_state", ({ state, deadline_ms }) => {
+session.on("partner_state", ({ state, reason, deadline_ms }) => {
+	const left = reason === "pagehide" || reason === "page_closed"; // perhaps only to refresh it
 	const words = {
 		active: "Your partner is here.", loading: "Your partner is starting Python.",
-		blocked: "Your partner's page does not react.", away: "Your partner is cut off.", gone: "Your partner has left.",
+		blocked: "Your partner's page does not react.", away: `Your partner ${left ? "has left the page" : "is cut off"}.`, gone: "Your partner has left.",
 	};
 	const held = state === "away" && deadline_ms ? ` The place is kept for ${seconds(deadline_ms)}.` : "";
 	$("partner").textContent = words[state] + held;
