@@ -122,11 +122,11 @@ func look(ctx context.Context, c contestant, size int, rows map[string]bool, s s
 	}
 	if rows["churn"] {
 		var seen []int64
-		visits := 0
+		visits, began := 0, time.Now()
 		if err := crowd.Churn(ctx, s.churn, func(n int) { seen, visits = append(seen, p.rss()), n }); err != nil {
 			return v, fmt.Errorf("churn: %w", err)
 		}
-		m["churn_rate"] = float64(visits) / s.churn.Seconds()
+		m["churn_rate"] = float64(visits) / time.Since(began).Seconds()
 		if third := len(seen) / 3; third > 0 {
 			m["churn_growth_mb"] = float64(seen[len(seen)-1]-seen[third]) / (1 << 20) // per visits since
 			m["churn_growth_b"] = float64(seen[len(seen)-1]-seen[third]) / float64(size*(len(seen)-1-third))
