@@ -36,22 +36,22 @@ async function lab(t) {
 	const browser = await launch();
 	t.after(browser.close);
 
-	async function evaluate(compiled, expression) {
+	async function evaluate(compiled, expression, query = "") {
 		served["/initgrace/config.json"] = Buffer.from(JSON.stringify({ pyodide: { ...config, compiled } }));
-		const page = await browser.open(`${server.origin}/index.html`);
+		const page = await browser.open(`${server.origin}/index.html${query}`);
 		while (!(await page.evaluate("'startWorker' in globalThis"))) await new Promise((resolve) => setTimeout(resolve, 50));
 		const result = await page.evaluate(expression);
 		await page.close();
 		return result;
 	}
 	const compiled = { url: "/compiled.zip", size, sha256, imports };
-	return { evaluate, compiled, files };
+	return { evaluate, compiled, files, requests: server.requests };
 }
 
 test("a page starts Pyodide", SLOW, async (t) => {
-	const { evaluate, compiled, files } = await lab(t);
-	async function start(compiled, options = {}) {
-		const result = await evaluate(compiled, `start(${JSON.stringify(options)})`);
+	const { evaluate, compiled, files, requests } = await lab(t);
+	async function start(compiled, options = {}, query) {
+		const result = await evaluate(compiled, `start(${JSON.stringify(options)})`, query);
 		assert.deepEqual(result.works.slice(0, 2), ["Pyodide in steps", "/index.html"]);
 		return { ...result, library: result.works[2], phases: [...new Set(result.page.map(({ phase }) => phase))] };
 	}
@@ -77,11 +77,19 @@ test("a page starts Pyodide", SLOW, async (t) => {
 		const { ahead, twice } = await evaluate(compiled, "fetchAhead()");
 		assert.deepEqual(ahead, ["compiled.zip", "pyodide-lock.json", "pyodide.asm.mjs", "pyodide.asm.wasm", "pyodide.mjs"]);
 		assert.deepEqual(twice, []);
+		const big = requests.filter((path) => /\.(wasm|zip)$/.test(path)); // which a worker asks for
+		assert.deepEqual(big.toSorted(), ["/compiled.zip", "/pyodide/pyodide.asm.wasm"]);
 	});
 	await t.test("and has learnt how long that takes", async () => {
 		const r = await start(compiled, { expectedMs: 99_999 });
 		assert.ok(Math.abs(r.lease.expectedMs - took) <= 50, `${r.lease.expectedMs} ms expected after ${took} ms`);
 		assert.ok(r.server[0].left < r.lease.expectedMs);
+	});
+	await t.test("also where there can be no worker that downloads for it", async () => {
+		const r = await start(compiled, {}, "?alone");
+		assert.deepEqual([r.library, r.steps > 0], ["pyc", true]);
+		const { bytes, total } = r.page.findLast(({ phase }) => phase === "downloading");
+		assert.equal(bytes, total);
 	});
 	await t.test("plainly, when it wants to", async () => {
 		const r = await start(compiled, { steps: false });

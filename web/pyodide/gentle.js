@@ -18,11 +18,11 @@ import { nextTask } from "../task.js";
  * @param {object} options for loadPyodide
  * @param {object} how
  * @param {string[]} how.imports modules to import, each after those it needs; from startup.json
- * @param {number} [how.stepMs] pause when a step took this long, in milliseconds; default 10
+ * @param {number} [how.stepMs] pause when a step took this long, in milliseconds; default 50
  * @param {(fraction: number) => void} [how.onProgress] between steps, with the part of `imports` done, 0 to 1
  * @param {AbortSignal} [how.signal] ends the start at the next pause: loadPyodide rejects with its reason
  */
-export function gently(options, { imports, stepMs = 10, onProgress, signal }) {
+export function gently(options, { imports, stepMs = 50, onProgress, signal }) {
 	const create = options.createPyodideModule ?? createPyodideModule;
 
 	async function pause() {
@@ -32,6 +32,7 @@ export function gently(options, { imports, stepMs = 10, onProgress, signal }) {
 
 	async function createInSteps(settings) {
 		const failed = pauseBetweenPhases(settings, pause);
+		settings.preRun.unshift(keepLibrary);
 		const module = await Promise.race([create(settings), failed]);
 		const running = settings.exitCode === undefined && !settings.noInitialRun;
 		if (!running || !module.API?.rawRun) return module; // what then, loadPyodide knows
@@ -69,6 +70,17 @@ async function createPyodideModule(settings) {
 	}
 	await nextTask(); // compiling the script was a step of its own
 	return script.default(settings);
+}
+
+// Pyodide writes the library, which it has just downloaded for nothing else, to
+// a file in memory: the file may keep those bytes, instead of a copy of them.
+function keepLibrary({ FS }) {
+	const { writeFile } = FS;
+	FS.writeFile = (file, data, options) => {
+		if (!/^\/lib\/python\d+\.zip$/.test(file)) return writeFile(file, data, options);
+		FS.writeFile = writeFile;
+		return writeFile(file, data, { canOwn: true, ...options });
+	};
 }
 
 // Pauses before the instance is wired up and before the interpreter starts,

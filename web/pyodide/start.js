@@ -52,6 +52,7 @@ async function add(pyodide, packages, o, watch, stages) {
 async function interpret(setup, o, watch, stages) {
 	const options = { ...setup.options, ...o.options };
 	if (o.loadPyodide) return watch.race(o.loadPyodide(options));
+	if (setup.compiled && globalThis.document) watch.downloadAside();
 	const { loadPyodide } = await watch.race(importPyodide(setup.indexURL));
 	if (!setup.compiled) return watch.race(loadPyodide(options));
 	const stop = new AbortController();

@@ -1,4 +1,6 @@
 import { fault, text } from "../errors.js";
+import { Aside } from "./aside.js";
+import { count, whole } from "./download.js";
 
 // What a start downloads, the scripts apart, which no fetch shows.
 const STARTUP = ["pyodide.asm.wasm", "python_stdlib.zip", "pyodide-lock.json"];
@@ -22,6 +24,7 @@ export class Watch {
 		this.failed.catch(() => {});
 		this.sizes = new Map(); // of the files to come, by address
 		this.bytes = new Map(); // that have arrived, by address
+		this.modules = new WeakMap(); // compiled beside the page, by the response that stands for each
 		for (const name of STARTUP) {
 			if (setup.files[name]) this.sizes.set(setup.indexURL + name, setup.files[name]);
 		}
@@ -30,22 +33,33 @@ export class Watch {
 			this.sizes.set(setup.compiled.url, setup.compiled.size);
 		}
 		this.#replace(globalThis, "fetch", (fetch) => (...args) => this.#fetch(fetch, args));
-		this.#replace(WebAssembly, "instantiateStreaming", (instantiate) => (source, ...rest) => {
-			const done = instantiate.call(WebAssembly, source, ...rest);
-			const ours = Promise.resolve(source).then((response) => this.#ours(response.url), () => true); // the download itself has failed
-			done.catch(async (err) => {
-				if (await ours) this.fail(err);
-			});
-			return done.then(async (instance) => {
-				if (await ours) await this.on.instantiated();
+		this.#replace(WebAssembly, "instantiateStreaming", (instantiate) => async (source, imports, ...rest) => {
+			let ours = true; // the download itself has failed
+			try {
+				const response = await source;
+				const module = this.modules.get(response);
+				ours = module || this.#ours(response.url);
+				const instance = module
+					? { module, instance: await WebAssembly.instantiate(module, imports) }
+					: await instantiate.call(WebAssembly, response, imports, ...rest);
+				if (ours) await this.on.instantiated();
 				return instance;
-			});
+			} catch (err) {
+				if (ours) this.fail(err);
+				throw err;
+			}
 		});
 		this.quiet = 0; // time without a byte, a block of the page not counted
 		this.timer = setInterval(() => {
 			this.quiet += 1000;
 			if (this.quiet >= stallMs) this.fail(fault("load_stalled", `nothing has been loaded for ${stallMs / 1000} s`));
 		}, 1000);
+	}
+
+	/** The big files are downloaded beside the page from now on. */
+	downloadAside() {
+		const { compiled: library } = this.setup;
+		this.aside = new Aside({ library, wasm: this.#wasm }, (file, bytes) => this.#arrived(file === "wasm" ? this.#wasm : library.url, bytes));
 	}
 
 	fail(err) {
@@ -60,6 +74,7 @@ export class Watch {
 
 	stop() {
 		clearInterval(this.timer);
+		this.aside?.stop();
 		for (const restore of this.restore.splice(0)) restore();
 	}
 
@@ -81,6 +96,10 @@ export class Watch {
 		});
 	}
 
+	get #wasm() {
+		return `${this.setup.indexURL}pyodide.asm.wasm`;
+	}
+
 	get #plainLibrary() {
 		return `${this.setup.indexURL}python_stdlib.zip`;
 	}
@@ -93,8 +112,9 @@ export class Watch {
 	async #fetch(fetch, [resource, init]) {
 		const url = new URL(resource?.url ?? resource, globalThis.location?.href).href;
 		const get = (url) => this.#watched(fetch.call(globalThis, url, init));
-		if (url === this.setup.compiled?.url) return this.#library(get);
+		if (url === this.setup.compiled?.url) return this.#library(() => fetch.call(globalThis, url, init), get);
 		if (!this.#ours(url)) return fetch.call(globalThis, resource, init);
+		if (this.aside && url === this.#wasm) return this.#compiled(get);
 		const [first, ...others] = this.setup.packageURLs;
 		if (!others.length || !url.startsWith(first)) return get(resource);
 		return this.#anywhere([first, ...others].map((base) => base + url.slice(first.length)), get);
@@ -113,15 +133,15 @@ export class Watch {
 	}
 
 	// library is the compiled library, or the plain one if it cannot be had whole.
-	async #library(get) {
-		const { url, sha256 } = this.setup.compiled;
+	async #library(fetch, get) {
+		const { compiled } = this.setup;
+		const { url } = compiled;
 		try {
-			const response = await get(url);
-			if (!response.ok) throw new Error(`HTTP ${response.status}`);
-			const zip = await response.arrayBuffer();
-			const found = await digest(zip);
-			if (found && found !== sha256) throw new Error("it is damaged");
-			return new Response(zip);
+			const { value, failed } = (await this.aside?.library) ?? {};
+			if (failed) throw new Error(failed);
+			const zip = value ?? (await whole(await fetch(), compiled, (bytes) => this.#arrived(url, bytes)));
+			// A response made of it would hold a copy, and give another.
+			return Object.assign(new Response(), { arrayBuffer: async () => zip });
 		} catch (err) {
 			console.warn(`initgrace: ${url} is not used: ${text(err)}`);
 			this.sizes.delete(url);
@@ -130,33 +150,31 @@ export class Watch {
 		}
 	}
 
+	// compiled stands for the WASM that is compiled beside the page. What goes
+	// wrong there is tried on the page, for the browser's own words.
+	async #compiled(get) {
+		const { value } = (await this.aside.wasm) ?? {};
+		if (!value) return get(this.#wasm);
+		const response = new Response();
+		this.modules.set(response, value);
+		return response;
+	}
+
 	async #watched(promise) {
 		const response = await promise;
-		if (!response.ok) this.refused.push(`${response.url}: HTTP ${response.status}`);
-		// A copy is counted, so that the browser sees its own response: only
-		// then does it keep the compiled WASM.
-		else if (response.body) void this.#count(response.clone());
+		const { ok, url, status, body } = response;
+		if (!ok) this.refused.push(`${url}: HTTP ${status}`);
+		else if (body) {
+			count(response, (bytes) => this.#arrived(url, bytes))
+				.then(() => this.arrived?.(url), () => {}); // whoever reads the response itself is told
+		}
 		this.quiet = 0;
 		return response;
 	}
 
-	async #count({ url, body }) {
-		let bytes = 0;
-		try {
-			for (const reader = body.getReader(); ; ) {
-				const { done, value } = await reader.read();
-				this.quiet = 0;
-				if (done) break;
-				bytes += value.byteLength;
-				this.bytes.set(url, bytes);
-				this.#tell(url);
-			}
-			this.arrived?.(url);
-		} catch { // whoever reads the response itself is told
-		}
-	}
-
-	#tell(url) {
+	#arrived(url, count) {
+		this.quiet = 0;
+		this.bytes.set(url, count);
 		const sum = (numbers) => numbers.reduce((a, b) => a + b, 0);
 		const bytes = sum([...this.bytes.values()]);
 		const total = sum([...new Set([...this.sizes.keys(), ...this.bytes.keys()])].map(
@@ -164,11 +182,4 @@ export class Watch {
 		const known = this.sizes.size > 0 && [...this.bytes.keys()].every((file) => this.sizes.has(file));
 		this.on.downloaded({ url, bytes, ...(known && { total, fraction: bytes / total }) });
 	}
-}
-
-// digest is the SHA-256 in hex, or nothing where the browser does not offer it: on plain http.
-async function digest(bytes) {
-	if (!globalThis.crypto?.subtle) return undefined;
-	const hash = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
-	return Array.from(hash, (b) => b.toString(16).padStart(2, "0")).join("");
 }

@@ -25,12 +25,12 @@ var pyodideFiles = []string{
 }
 
 // bundled are the scripts that are served in one piece with what they import.
-var bundled = []string{"loader.js", "worker.js", "pyodide/load.js", "pyodide/remote.js", "pyodide/worker.js"}
+var bundled = []string{"loader.js", "worker.js", "pyodide/load.js", "pyodide/remote.js", "pyodide/worker.js", "pyodide/downloader.js"}
 
 // parts are what is nothing but a part of those.
 var parts = []string{
 	"ending.js", "errors.js", "hosts.js", "lifeline.js", "program.js", "task.js",
-	"pyodide/estimate.js", "pyodide/gentle.js", "pyodide/packages.js", "pyodide/plan.js", "pyodide/start.js", "pyodide/watch.js",
+	"pyodide/aside.js", "pyodide/download.js", "pyodide/estimate.js", "pyodide/gentle.js", "pyodide/packages.js", "pyodide/plan.js", "pyodide/start.js", "pyodide/watch.js",
 }
 
 func main() {

@@ -20,7 +20,7 @@ const BROTLI = { params: { [constants.BROTLI_PARAM_QUALITY]: 5 } };
 
 /**
  * @param {Record<string, string | Uint8Array>} files a file or its content for each URL path; a folder for paths that end in a slash
- * @returns {Promise<{origin: string, close: () => void}>}
+ * @returns {Promise<{origin: string, requests: string[], close: () => void}>}
  */
 export async function serve(files) {
 	const compressed = new Map();
@@ -33,8 +33,10 @@ export async function serve(files) {
 		const folder = url.slice(0, url.lastIndexOf("/") + 1);
 		return files[url] ?? (files[folder] && path.join(files[folder], url.slice(folder.length)));
 	}
+	const requests = []; // the paths, as they came
 	const server = createServer((request, response) => {
-		const { pathname } = new URL(request.url, "http://localhost");
+		const { pathname, search } = new URL(request.url, "http://localhost");
+		requests.push(pathname);
 		const file = find(pathname);
 		try {
 			const content = body(file);
@@ -43,7 +45,7 @@ export async function serve(files) {
 				"Content-Encoding": "br",
 				"Content-Length": content.length,
 				"Cache-Control": typeof file === "string" ? "public, max-age=31536000, immutable" : "no-store",
-				"Content-Security-Policy": "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'",
+				"Content-Security-Policy": "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'" + (search === "?alone" ? "; worker-src 'none'" : ""),
 			});
 			response.end(content);
 		} catch {
@@ -51,5 +53,5 @@ export async function serve(files) {
 		}
 	});
 	await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
-	return { origin: `http://127.0.0.1:${server.address().port}`, close: () => server.close() };
+	return { origin: `http://127.0.0.1:${server.address().port}`, requests, close: () => server.close() };
 }

@@ -1,0 +1,43 @@
+// A worker that downloads for the page and compiles the WASM, so that neither
+// takes time of the page's main thread; aside.js is the page's side.
+
+import { text } from "../errors.js";
+import { count, whole } from "./download.js";
+
+const PAUSE_MS = 100; // between two messages of bytes: each costs the page time
+const KEPT_MS = 30_000; // once all is done; for as long the browser may add to the compiled code that it keeps
+
+onmessage = async ({ data: { library, wasm } }) => {
+	postMessage({});
+	await Promise.all([
+		hand("library", async (arrived) => {
+			const buffer = await whole(await fetch(library.url), library, arrived);
+			return [buffer, [buffer]];
+		}),
+		hand("wasm", async (arrived) => {
+			const response = await fetch(wasm);
+			if (response.ok) void count(response, arrived).catch(() => {}); // compileStreaming is told
+			return [await WebAssembly.compileStreaming(response)];
+		}),
+	]);
+	setTimeout(close, KEPT_MS);
+};
+
+async function hand(file, get) {
+	let bytes = 0;
+	let told = 0;
+	const tell = () => {
+		told = performance.now();
+		postMessage({ file, bytes });
+	};
+	try {
+		const [value, transfer] = await get((n) => {
+			bytes = n;
+			if (performance.now() - told >= PAUSE_MS) tell();
+		});
+		tell();
+		postMessage({ file, value }, transfer ?? []);
+	} catch (err) {
+		postMessage({ file, failed: text(err) });
+	}
+}
