@@ -566,7 +566,9 @@ func TestCrash(t *testing.T) {
 	}
 }
 
-// A worker that ends without a word, out of memory say, ends the session too.
+// A worker that ends without a word, out of memory say, ends the session too. So
+// does one that is silent for 20 s, caught in a loop, with its socket open: the
+// page watches ten times as fast here.
 func TestWorkerDies(t *testing.T) {
 	if host != protocol.HostWorker {
 		t.Skip("no Go in a worker")
@@ -574,14 +576,16 @@ func TestWorkerDies(t *testing.T) {
 	var j journal
 	s := newSite(t, j.study)
 	p := s.open(t)
-	var r struct {
-		properties
-		Pending outcome
-	}
-	p.scene(&r, "died", nil)
-	wantCode(t, "a call under way", r.Pending, "crashed")
-	if r.Connected || !strings.HasSuffix(r.names(), "close") {
-		t.Errorf("%+v", r.properties)
+	for how, why := range map[string]string{"die": "the worker has ended", "loop": "the worker has been silent for 20 s"} {
+		var r struct {
+			properties
+			Pending outcome
+		}
+		p.scene(&r, "died", map[string]any{"how": how})
+		wantCode(t, "a call under way", r.Pending, "crashed")
+		if r.Connected || !strings.HasSuffix(r.names(), "close") || !strings.Contains(r.Pending.Message, why) {
+			t.Errorf("%s: %+v", how, r)
+		}
 	}
 	var now properties
 	p.scene(&now, "open", nil)

@@ -15,6 +15,7 @@ if (typeof DedicatedWorkerGlobalScope !== "undefined") {
 	new BroadcastChannel("faults").onmessage = ({ data }) => {
 		if (data === "trap") trap = true;
 		else if (data === "die") close(); // without a word to the page
+		else if (data === "loop") for (; ;);
 		else globalThis.postMessage = (message) => {
 			if (!message.event) return postMessage(message);
 			globalThis.postMessage = postMessage;

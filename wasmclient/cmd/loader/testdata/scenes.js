@@ -187,11 +187,15 @@ export function panic() {
 }
 
 // The worker ends, and no event says so.
-export async function died() {
-	await open({});
+export async function died({ how }) {
+	events.length = 0;
+	// A second of the page's watch over its worker takes 100 ms.
+	const { setInterval } = globalThis;
+	globalThis.setInterval = (fn, ms) => setInterval(fn, ms / 10);
+	await open({}).finally(() => (globalThis.setInterval = setInterval));
 	const pending = caught(session.emit("never acknowledged"));
 	await sleep(50);
-	inWorker("die");
+	inWorker(how);
 	return { pending: await pending, ...(await heard("close").then(properties)) };
 }
 
