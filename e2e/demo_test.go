@@ -64,6 +64,23 @@ func TestDemo(t *testing.T) {
 	}
 }
 
+// TestDemoPartnerLeft: the partner closes the tab while Python starts. That is
+// the end, and no game follows when Python is there.
+func TestDemoPartnerLeft(t *testing.T) {
+	l := newStudy(t, study, func(c *server.Config) { c.Site = nil })
+	one, two := l.open("", "one", "autoplay"), l.open("", "two", "autoplay")
+	two.awaitPage(`["load", "play"].includes(document.body.dataset.scene)`)
+	two.closeTab()
+	l.WaitFor("one", protocol.Loading, patience)
+	one.awaitPage(`document.body.dataset.scene === "ended"`)
+	l.WaitFor("one", protocol.Active, patience)
+	// What Python's start would lead to comes at once.
+	const then = `new Promise((shown) => setTimeout(shown, 500)).then(() => document.body.dataset.scene + ": " + document.querySelector("#title").textContent)`
+	if title := await[string](one, then); title != "ended: Your partner has left" {
+		t.Errorf("the page shows %s", title)
+	}
+}
+
 // TestDemoNewPartner: the partner closes the tab, and the study file says that
 // the other waits again. The page says so, plays a new game with the next one,
 // and is paid for it.
