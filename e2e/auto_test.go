@@ -10,6 +10,7 @@ import (
 // TestAuto: a page that calls its own loadPyodide, with nothing but the drop-in
 // added, is protected, wherever the drop-in stands.
 func TestAuto(t *testing.T) {
+	t.Parallel()
 	for _, order := range []string{"before", "after"} {
 		t.Run(order, func(t *testing.T) {
 			l := newStudy(t, study, nil)

@@ -59,6 +59,7 @@ func wantGone(l *Lab, partner *Page, at time.Time) {
 // TestRefresh during a load ends the old page's lease and restores the session.
 func TestRefresh(t *testing.T) {
 	onPages(t, func(t *testing.T, pages string) {
+		t.Parallel()
 		t.Run("while downloading", func(t *testing.T) { testRefresh(t, pages, "new Promise(() => {})", false) })
 		t.Run("while blocked", func(t *testing.T) { testRefresh(t, pages, "page.block(6000)", true) })
 	})

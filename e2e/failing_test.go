@@ -13,6 +13,7 @@ import (
 // The page is told within seconds, the server that the load has failed, and
 // another try works.
 func TestLoadFails(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name, file string
 		fail       func(o *overlay, file string)

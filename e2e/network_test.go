@@ -46,6 +46,7 @@ func TestNetworkGap(t *testing.T) {
 
 // TestNetworkHalfOpen loses one direction only.
 func TestNetworkHalfOpen(t *testing.T) {
+	t.Parallel()
 	for name, lost := range map[string]faultproxy.Direction{"up": faultproxy.Up, "down": faultproxy.Down} {
 		t.Run(name, func(t *testing.T) {
 			l := newStudy(t, plain, nil)

@@ -19,8 +19,9 @@ const (
 	study = "study.html"
 )
 
-// onPages runs a test for each kind of page.
+// onPages runs a test for each kind of page, beside other tests.
 func onPages(t *testing.T, test func(t *testing.T, pages string)) {
+	t.Parallel() // or all would wait for these two
 	for _, pages := range []string{plain, study} {
 		t.Run(pages[:5], func(t *testing.T) { test(t, pages) })
 	}
