@@ -19,6 +19,9 @@ import (
 
 // encodeBatch is a batch as the arguments of put.lua.
 func encodeBatch(b *store.Batch, retention time.Duration, keep int64) ([]any, error) {
+	if err := b.CheckMail(); err != nil {
+		return nil, err
+	}
 	args := []any{
 		rand.Text(), (2 * putTimeout).Milliseconds(), max(retention, 0).Milliseconds(), max(keep, 0),
 		len(b.Sessions), len(b.Messages), len(b.Mailboxes), len(b.Records),
@@ -46,11 +49,11 @@ func encodeBatch(b *store.Batch, retention time.Duration, keep int64) ([]any, er
 	}
 	for i := range b.Mailboxes {
 		m := &b.Mailboxes[i]
-		text, err := encodeMailbox(m)
+		text, err := json.Marshal(m)
 		if err != nil {
 			return nil, fmt.Errorf("mailbox %.128q: %w", m.Participant, err)
 		}
-		args = append(args, store.ValidText(m.Participant), m.Received, text)
+		args = append(args, store.ValidText(m.Participant), m.Received, string(text))
 	}
 	for i := range b.Records {
 		r := &b.Records[i]
@@ -83,13 +86,7 @@ type sessionText struct {
 }
 
 func encodeSession(s *store.Session) (string, error) {
-	if s.Participant == "" {
-		return "", errors.New("no participant")
-	}
-	err := errors.Join(
-		store.InRange(store.Counter{Name: "epoch", N: s.Epoch}, store.Counter{Name: "seq", N: s.Seq}, store.Counter{Name: "version", N: s.Version}, store.Counter{Name: "sent", N: s.Sent}),
-		validJSON("stager_state", s.State.StagerState), validJSON("globals", s.State.Globals),
-	)
+	err := errors.Join(s.Check(), store.ValidJSON("stager_state", s.State.StagerState), store.ValidJSON("globals", s.State.Globals))
 	if err != nil {
 		return "", err
 	}
@@ -129,7 +126,7 @@ func decodeSession(participant, text string) (store.Session, error) {
 		}
 		err = errors.Join(
 			parseTime(t.Since, &s.Since), parseTime(t.Created, &s.Created), parseTime(t.Updated, &s.Updated), parseTime(t.OutcomeAt, &s.Part.Outcome.At),
-			validJSON("stager_state", s.State.StagerState), validJSON("globals", s.State.Globals),
+			store.ValidJSON("stager_state", s.State.StagerState), store.ValidJSON("globals", s.State.Globals),
 		)
 	}
 	if err != nil {
@@ -143,13 +140,6 @@ func parseTime(s string, t *time.Time) (err error) {
 	return err
 }
 
-func validJSON(name string, r protocol.Raw) error {
-	if len(r) > 0 && !json.Valid(r) {
-		return fmt.Errorf("%s is not JSON", name)
-	}
-	return nil
-}
-
 // messageText is a message in JSON; its receiver and seq are its place.
 type messageText struct {
 	From string `json:"from"`
@@ -158,32 +148,11 @@ type messageText struct {
 }
 
 func encodeMessage(m *store.Message) (string, error) {
-	if m.To == "" || m.From == "" {
-		return "", errors.New("a message without a sender or a receiver")
-	}
-	if err := errors.Join(store.InRange(store.Counter{Name: "seq", N: m.Seq}), validJSON("data", m.Data)); err != nil {
-		return "", err
-	}
 	data := string(m.Data)
 	if data == "" {
 		data = "null"
 	}
 	b, err := json.Marshal(messageText{m.From, m.Key, data})
-	return string(b), err
-}
-
-func encodeMailbox(m *store.Mailbox) (string, error) {
-	if m.Participant == "" {
-		return "", errors.New("no participant")
-	}
-	counters := []store.Counter{{Name: "posted", N: m.Posted}, {Name: "received", N: m.Received}, {Name: "sent", N: m.Sent}}
-	for _, p := range m.Pages {
-		counters = append(counters, store.Counter{Name: "page", N: p.Sent})
-	}
-	if err := store.InRange(counters...); err != nil {
-		return "", err
-	}
-	b, err := json.Marshal(m)
 	return string(b), err
 }
 
@@ -204,7 +173,7 @@ func decodeMail(participant string, texts []string) (box store.Mailbox, messages
 			err = json.Unmarshal([]byte(rest[1]), &t)
 		}
 		if err == nil {
-			err = validJSON("data", protocol.Raw(t.Data))
+			err = store.ValidJSON("data", protocol.Raw(t.Data))
 		}
 		if err != nil {
 			return box, nil, fmt.Errorf("%w: message %.20s: %w", store.ErrCorrupt, rest[0], err)
