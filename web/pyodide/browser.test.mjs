@@ -85,12 +85,14 @@ test("a page starts Pyodide", SLOW, async (t) => {
 		assert.ok(Math.abs(r.lease.expectedMs - took) <= 50, `${r.lease.expectedMs} ms expected after ${took} ms`);
 		assert.ok(r.server[0].left < r.lease.expectedMs);
 	});
-	await t.test("also where there can be no worker that downloads for it", async () => {
-		const r = await start(compiled, {}, "?alone");
-		assert.deepEqual([r.library, r.steps > 0], ["pyc", true]);
-		const { bytes, total } = r.page.findLast(({ phase }) => phase === "downloading");
-		assert.equal(bytes, total);
-	});
+	for (const [where, query] of [["", ""], [", where there can be no worker that downloads", "?alone"]]) {
+		await t.test(`when all is there, and not before${where}`, async () => {
+			const r = await start({ ...compiled, url: `/compiled.zip?late${query}` }, {}, query);
+			assert.deepEqual([r.library, r.steps > 0], ["pyc", true]);
+			const { bytes, total } = r.page.findLast(({ phase }) => phase === "downloading");
+			assert.equal(bytes, total);
+		});
+	}
 	await t.test("plainly, when it wants to", async () => {
 		const r = await start(compiled, { steps: false });
 		assert.deepEqual([r.library, r.steps], ["py", 0]);

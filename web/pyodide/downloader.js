@@ -16,8 +16,8 @@ onmessage = async ({ data: { library, wasm } }) => {
 		}),
 		hand("wasm", async (arrived) => {
 			const response = await fetch(wasm);
-			if (response.ok) void count(response, arrived).catch(() => {}); // compileStreaming is told
-			return [await WebAssembly.compileStreaming(response)];
+			const [, module] = await Promise.all([count(response, arrived), WebAssembly.compileStreaming(response)]);
+			return [module];
 		}),
 	]);
 	setTimeout(close, KEPT_MS);

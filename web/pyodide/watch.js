@@ -24,6 +24,7 @@ export class Watch {
 		this.failed.catch(() => {});
 		this.sizes = new Map(); // of the files to come, by address
 		this.bytes = new Map(); // that have arrived, by address
+		this.underway = new Set(); // promises of the downloads that have not ended
 		this.modules = new WeakMap(); // compiled beside the page, by the response that stands for each
 		for (const name of STARTUP) {
 			if (setup.files[name]) this.sizes.set(setup.indexURL + name, setup.files[name]);
@@ -42,6 +43,8 @@ export class Watch {
 				const instance = module
 					? { module, instance: await WebAssembly.instantiate(module, imports) }
 					: await instantiate.call(WebAssembly, response, imports, ...rest);
+				// The library may be on its way still, and so may be the count of what has arrived.
+				while (ours && this.underway.size) await Promise.allSettled(this.underway);
 				if (ours) await this.on.instantiated();
 				return instance;
 			} catch (err) {
@@ -112,7 +115,7 @@ export class Watch {
 	async #fetch(fetch, [resource, init]) {
 		const url = new URL(resource?.url ?? resource, globalThis.location?.href).href;
 		const get = (url) => this.#watched(fetch.call(globalThis, url, init));
-		if (url === this.setup.compiled?.url) return this.#library(() => fetch.call(globalThis, url, init), get);
+		if (url === this.setup.compiled?.url) return this.#until(this.#library(() => fetch.call(globalThis, url, init), get));
 		if (!this.#ours(url)) return fetch.call(globalThis, resource, init);
 		if (this.aside && url === this.#wasm) return this.#compiled(get);
 		const [first, ...others] = this.setup.packageURLs;
@@ -160,12 +163,19 @@ export class Watch {
 		return response;
 	}
 
+	#until(download) {
+		this.underway.add(download);
+		const over = () => this.underway.delete(download);
+		download.then(over, over);
+		return download;
+	}
+
 	async #watched(promise) {
 		const response = await promise;
 		const { ok, url, status, body } = response;
 		if (!ok) this.refused.push(`${url}: HTTP ${status}`);
 		else if (body) {
-			count(response, (bytes) => this.#arrived(url, bytes))
+			this.#until(count(response, (bytes) => this.#arrived(url, bytes)))
 				.then(() => this.arrived?.(url), () => {}); // whoever reads the response itself is told
 		}
 		this.quiet = 0;

@@ -47,7 +47,8 @@ export async function serve(files) {
 				"Cache-Control": typeof file === "string" ? "public, max-age=31536000, immutable" : "no-store",
 				"Content-Security-Policy": "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'" + (search === "?alone" ? "; worker-src 'none'" : ""),
 			});
-			response.end(content);
+			if (search.startsWith("?late")) setTimeout(() => response.end(content), 1500);
+			else response.end(content);
 		} catch {
 			response.writeHead(404).end();
 		}
