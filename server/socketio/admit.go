@@ -143,7 +143,7 @@ func (s *Server) handshake(w http.ResponseWriter, r *http.Request) {
 	defer c.release()
 	s.throughModule(w, r, &handshake{c: c})
 	c.mu.Lock()
-	made := c.engine != nil
+	made := c.engine != nil || c.alone.Load() // it is let go quickly
 	c.mu.Unlock()
 	if !made {
 		c.end(Cause{Kind: Lost, Detail: "the handshake failed"}, nil)

@@ -31,6 +31,9 @@ type Conn struct {
 	done      chan struct{} // closed when the end begins
 	parts     atomic.Int32  // of it that still live; see release
 	pinged    atomic.Bool   // an Engine.IO ping is unanswered
+	asked     time.Time     // when it was sent; the wheel's
+	spot      spot          // in the wheel
+	alone     atomic.Bool   // the module has no part in it any more
 	upgrading atomic.Bool   // a WebSocket is about to take over
 	left      atomic.Bool   // the client has left the namespace
 
@@ -42,7 +45,7 @@ type Conn struct {
 	auth   []byte        // its object
 
 	mu     sync.Mutex
-	engine engine.Socket // the module's, once it has made it
+	engine engine.Socket // the module's, while it has a part in it
 	cause  *Cause
 	id     string
 	value  any
@@ -227,6 +230,7 @@ func (c *Conn) finish(cause Cause) {
 	c.in.Lock()
 	c.conclude(cause)
 	c.in.Unlock()
+	c.srv.wheel.remove(c)
 	if c.out.owesPoll() {
 		select {
 		case <-c.out.written():
@@ -301,13 +305,30 @@ func (c *Conn) attach(e engine.Socket) {
 // engineClosed is the end that the module found: the ceiling of a ping, or
 // that of the time to be admitted. All other ends begin with ours.
 func (c *Conn) engineClosed(words string) {
-	if words == "forced close" {
+	switch {
+	case c.alone.Load():
+	case words == "forced close":
 		c.refuse(connectTimeout, "not admitted in time")
-		return
+	default:
+		c.pingTimeout(words)
 	}
-	c.end(Cause{Kind: Lost, Detail: words}, &closing{
-		code: websocket.CloseGoingAway, text: words, by: time.Now().Add(linger),
-	})
+}
+
+// letGo closes the module's half of a connection that was admitted. The module
+// has done its part: nothing that comes or leaves passes through it any more, and
+// until the end it would keep a goroutine, a timer and 7 KB for its pings. A
+// connection that began with long-polling may still be upgraded, and stays.
+// The caller holds c.in, which finish waits for.
+func (c *Conn) letGo(t *webSocket) {
+	c.mu.Lock()
+	e := c.engine
+	c.engine = nil
+	c.alone.Store(true)
+	c.mu.Unlock()
+	e.Close(true)
+	t.Clear() // its listeners
+	c.asked = time.Now()
+	c.srv.wheel.add(c)
 }
 
 // carriedBy says whether the module regards t as the connection's transport.

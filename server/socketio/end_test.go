@@ -396,8 +396,9 @@ func TestLeaveAtRandom(t *testing.T) {
 
 	waitFor(t, "no connection but one", func() bool { return s.Stats().Connections == 1 })
 	waitFor(t, "the module to forget", func() bool {
-		return s.module.Engine().ClientsCount() == 1 && s.module.Sockets().Sockets().Len() == 1
+		return s.module.Engine().ClientsCount() == 0 && s.module.Sockets().Sockets().Len() == 0
 	})
+	waitFor(t, "nobody to be asked but one", func() bool { return s.wheel.size() == 1 })
 	waitFor(t, "goroutines to end", func() bool { return runtime.NumGoroutine() <= before+5 })
 	r.mu.Lock()
 	defer r.mu.Unlock()

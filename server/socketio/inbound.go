@@ -60,7 +60,9 @@ func (c *Conn) receive(t transports.Transport, frame []byte) {
 			c.refuse(unexpectedPong, "a pong for no ping")
 			return
 		}
-		t.OnPacket(&packet.Packet{Type: packet.PONG, Data: strings.NewReader("")})
+		if !c.alone.Load() {
+			t.OnPacket(&packet.Packet{Type: packet.PONG, Data: strings.NewReader("")})
+		}
 		if c.state == connected {
 			c.call("PagePong", func() { c.srv.handler.PagePong(c) })
 		}
@@ -202,6 +204,9 @@ func (c *Conn) connect(t transports.Transport, p sio.Packet) {
 	c.srv.count.admitted.Add(1)
 	c.srv.count.connected.Add(1)
 	c.call("Connected", func() { c.srv.handler.Connected(c) })
+	if ws, ok := t.(*webSocket); ok && c.polling == nil {
+		c.letGo(ws)
+	}
 }
 
 // authorize is the module's middleware. It runs inside connect.

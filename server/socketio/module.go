@@ -3,7 +3,6 @@ package socketio
 import (
 	"context"
 	"io"
-	"net/http"
 
 	"github.com/zishang520/engine.io-go-parser/packet"
 	"github.com/zishang520/engine.io/v2/engine"
@@ -102,9 +101,6 @@ func newModule(s *Server, o *Options) *socket.Server {
 	io.On("connection", func(args ...any) {
 		sock := args[0].(*socket.Socket)
 		if c := ownedBy(sock.Conn()); c != nil {
-			if c.polling == nil {
-				forgetRequest(sock)
-			}
 			c.join()
 		}
 		// The module forgets a client that leaves in the very moment in which
@@ -114,19 +110,6 @@ func newModule(s *Server, o *Options) *socket.Server {
 		}
 	})
 	return io
-}
-
-// forgetRequest lets go of the request that became a WebSocket, and of the
-// module's copies of its headers, for as long as the connection lives: a browser
-// sends a kilobyte of them, and nobody asks for them again.
-func forgetRequest(sock *socket.Socket) {
-	h := sock.Handshake()
-	h.Headers, h.Query = nil, nil
-	ctx := sock.Request()
-	ctx.Headers().Replace(nil)
-	ctx.Query().Replace(nil)
-	ctx.ResponseHeaders.Replace(nil)
-	*ctx.Request() = http.Request{} // the module's own, from throughModule
 }
 
 // encodePacket encodes what the module sends. WsPreEncodedFrame, which it sets

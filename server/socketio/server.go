@@ -29,6 +29,7 @@ type Server struct {
 	proxies    []netip.Prefix
 	handshakes *rate.Limiter
 	count      counters
+	wheel      wheel
 
 	module *socket.Server
 	engine http.Handler // the module's
@@ -83,8 +84,10 @@ func New(h Handler, o *Options) (*Server, error) {
 		drained:    make(chan struct{}),
 		stop:       make(chan struct{}),
 	}
+	s.wheel = wheel{interval: opts.PingInterval, timeout: opts.PingTimeout}
 	s.module = newModule(s, &opts)
 	go s.sweep()
+	go s.wheel.turn(s.stop)
 	return s, nil
 }
 
