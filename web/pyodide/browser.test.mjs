@@ -31,13 +31,21 @@ async function lab(t) {
 		"/compiled.zip": file,
 		"/damaged.zip": damaged,
 	};
-	const server = await serve(served);
+	const faults = {};
+	const server = await serve(served, faults);
 	t.after(server.close);
 	const browser = await launch();
 	t.after(browser.close);
 
-	async function evaluate(compiled, expression, query = "") {
-		served["/initgrace/config.json"] = Buffer.from(JSON.stringify({ pyodide: { ...config, compiled } }));
+	// broken is another folder of Pyodide's: nothing of it is in the browser's cache.
+	function broken(folder, name, answers) {
+		served[folder] = pyodideDir;
+		faults[folder + name] = answers;
+		return folder;
+	}
+
+	async function evaluate(compiled, expression, query = "", index_url = "/pyodide/") {
+		served["/initgrace/config.json"] = Buffer.from(JSON.stringify({ pyodide: { ...config, index_url, compiled } }));
 		const page = await browser.open(`${server.origin}/index.html${query}`);
 		while (!(await page.evaluate("'startWorker' in globalThis"))) await new Promise((resolve) => setTimeout(resolve, 50));
 		const result = await page.evaluate(expression);
@@ -45,11 +53,11 @@ async function lab(t) {
 		return result;
 	}
 	const compiled = { url: "/compiled.zip", size, sha256, imports };
-	return { evaluate, compiled, files, requests: server.requests };
+	return { evaluate, broken, compiled, files, requests: server.requests };
 }
 
 test("a page starts Pyodide", SLOW, async (t) => {
-	const { evaluate, compiled, files, requests } = await lab(t);
+	const { evaluate, broken, compiled, files, requests } = await lab(t);
 	async function start(compiled, options = {}, query) {
 		const result = await evaluate(compiled, `start(${JSON.stringify(options)})`, query);
 		assert.deepEqual(result.works.slice(0, 2), ["Pyodide in steps", "/index.html"]);
@@ -106,6 +114,28 @@ test("a page starts Pyodide", SLOW, async (t) => {
 		await t.test(`plainly, when ${why}`, async () => {
 			const r = await start(instead);
 			assert.deepEqual([r.library, r.steps > 0], [library, stepped]);
+		});
+	}
+	// Of each the worker beside the page hears first, and then the page. Pyodide itself would never say anything.
+	const missing = (response) => response.writeHead(404).end();
+	const mistyped = (response) => response.writeHead(200, { "Content-Type": "text/plain" }).end("\0asm");
+	const stalled = (response) => response.writeHead(200, { "Content-Type": "application/wasm" }).write("\0asm");
+	for (const [why, answers, code, says] of [
+		["at another try, when the WASM was missing", [missing, missing], "load_failed", "HTTP 404"],
+		["at another try, when the WASM's type was wrong", [mistyped, mistyped], "load_failed", "MIME"],
+		["at another try, when the WASM stood still", [stalled], "load_stalled", "for 3 s"],
+		["at once, when only the worker did not get the WASM", [mistyped], undefined],
+	]) {
+		await t.test(why, async () => {
+			const folder = broken(`/${why.replaceAll(" ", "-")}/`, "pyodide.asm.wasm", [...answers]);
+			const r = await evaluate(compiled, "startAgain({ stallMs: 3000 })", "", folder);
+			assert.equal(r.library, "pyc");
+			assert.equal(requests.filter((path) => path === `${folder}pyodide.asm.wasm`).length, answers.length + 1);
+			assert.deepEqual(r.failed.map((f) => [f.code, f.phase]), code ? [[code, "failed"]] : []);
+			for (const { message, took } of r.failed) {
+				assert.ok(message.includes(says), message);
+				assert.ok(took < 10_000, `told after ${took} ms`);
+			}
 		});
 	}
 });

@@ -60,7 +60,10 @@ async function interpret(setup, o, watch, stages) {
 		return await watch.race(loadPyodide(gently({ ...options, stdLibURL: setup.compiled.url }, {
 			imports: setup.compiled.imports,
 			signal: stop.signal,
-			onProgress: (fraction) => stages.pass({ phase: "starting", fraction }, o.phase ?? "starting"),
+			onProgress: (fraction) => {
+				watch.moved();
+				stages.pass({ phase: "starting", fraction }, o.phase ?? "starting");
+			},
 		})));
 	} catch (err) {
 		if (watch.given) throw err; // it would not go better without steps

@@ -46,13 +46,14 @@ export class Watch {
 				// The library may be on its way still, and so may be the count of what has arrived.
 				while (ours && this.underway.size) await Promise.allSettled(this.underway);
 				if (ours) await this.on.instantiated();
+				this.moved();
 				return instance;
 			} catch (err) {
 				if (ours) this.fail(err);
 				throw err;
 			}
 		});
-		this.quiet = 0; // time without a byte, a block of the page not counted
+		this.quiet = 0; // time without a byte or a step, a block of the page not counted
 		this.timer = setInterval(() => {
 			this.quiet += 1000;
 			if (this.quiet >= stallMs) this.fail(fault("load_stalled", `nothing has been loaded for ${stallMs / 1000} s`));
@@ -65,13 +66,18 @@ export class Watch {
 		this.aside = new Aside({ library, wasm: this.#wasm }, (file, bytes) => this.#arrived(file === "wasm" ? this.#wasm : library.url, bytes));
 	}
 
+	/** Something went on that is no download: Python starts in steps. */
+	moved() {
+		this.quiet = 0;
+	}
+
 	fail(err) {
 		this.given ??= err;
 		this.lose(err);
 	}
 
 	race(promise) {
-		this.quiet = 0;
+		this.moved();
 		return Promise.race([promise, this.failed]);
 	}
 
@@ -178,12 +184,12 @@ export class Watch {
 			this.#until(count(response, (bytes) => this.#arrived(url, bytes)))
 				.then(() => this.arrived?.(url), () => {}); // whoever reads the response itself is told
 		}
-		this.quiet = 0;
+		this.moved();
 		return response;
 	}
 
 	#arrived(url, count) {
-		this.quiet = 0;
+		this.moved();
 		this.bytes.set(url, count);
 		const sum = (numbers) => numbers.reduce((a, b) => a + b, 0);
 		const bytes = sum([...this.bytes.values()]);

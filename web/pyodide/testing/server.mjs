@@ -20,9 +20,10 @@ const BROTLI = { params: { [constants.BROTLI_PARAM_QUALITY]: 5 } };
 
 /**
  * @param {Record<string, string | Uint8Array>} files a file or its content for each URL path; a folder for paths that end in a slash
+ * @param {Record<string, ((response) => void)[]>} faults how the first requests of a URL path are answered instead
  * @returns {Promise<{origin: string, requests: string[], close: () => void}>}
  */
-export async function serve(files) {
+export async function serve(files, faults = {}) {
 	const compressed = new Map();
 	function body(file) {
 		const content = () => (typeof file === "string" ? readFileSync(file) : file);
@@ -37,6 +38,8 @@ export async function serve(files) {
 	const server = createServer((request, response) => {
 		const { pathname, search } = new URL(request.url, "http://localhost");
 		requests.push(pathname);
+		const fault = faults[pathname]?.shift();
+		if (fault) return fault(response);
 		const file = find(pathname);
 		try {
 			const content = body(file);

@@ -39,6 +39,22 @@ globalThis.start = async (options = {}) => {
 	return { ...told, lease: { phase, expectedMs }, steps: between.length, tasks: between.at(-1) - between[0], works: JSON.parse(works) };
 };
 
+// Tries until Python is there, and says what each try that failed said.
+globalThis.startAgain = async (options) => {
+	const failed = [];
+	for (; ;) {
+		const told = { page: [], server: [] };
+		const at = performance.now();
+		try {
+			const python = await loadPyodide(link(told), options);
+			return { failed, library: python.runPython("import json; json.__file__.rpartition('.')[2]") };
+		} catch ({ code, message }) {
+			failed.push({ code, message, phase: told.page.at(-1).phase, took: performance.now() - at });
+			if (failed.length > 2) throw new Error(message);
+		}
+	}
+};
+
 // The same in a worker of its own, and what the page can do with it.
 globalThis.startWorker = async () => {
 	const told = { page: [], server: [] };
