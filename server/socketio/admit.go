@@ -62,7 +62,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case sid == "" && r.Method != http.MethodGet:
 		s.deny(w, badRequest, http.StatusBadRequest, errMethod)
 	case sid == "":
-		s.handshake(w, r)
+		s.handshake(w, r, q.Get("transport"))
 	default:
 		c := s.find(sid)
 		if c == nil {
@@ -130,8 +130,8 @@ func (s *Server) preflight(w http.ResponseWriter) {
 }
 
 // handshake admits a new connection to the module.
-func (s *Server) handshake(w http.ResponseWriter, r *http.Request) {
-	c, why := s.admit(r)
+func (s *Server) handshake(w http.ResponseWriter, r *http.Request, transport string) {
+	c, why := s.admit(r, transport)
 	if c == nil {
 		status := http.StatusServiceUnavailable
 		if why == tooManyFromAddress {
@@ -141,14 +141,22 @@ func (s *Server) handshake(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer c.release()
-	s.throughModule(w, r, &handshake{c: c})
+	h := &handshake{c: c}
+	s.throughModule(w, r, h)
 	c.mu.Lock()
-	made := c.engine != nil || c.alone.Load() // it is let go quickly
+	made := c.engine != nil
 	c.mu.Unlock()
 	if !made {
 		c.end(Cause{Kind: Lost, Detail: "the handshake failed"}, nil)
 	}
+	// Admitting goes as deep as the handshake, for which this goroutine's stack has
+	// grown; only then a connection gets one of its own, which stays small.
+	if h.ws != nil && h.ws.read(c.alone.Load) {
+		go h.ws.read(never)
+	}
 }
+
+func never() bool { return false }
 
 // again serves a request of a connection that began with long-polling.
 func (s *Server) again(w http.ResponseWriter, r *http.Request, c *Conn, upgrade bool) {
@@ -167,7 +175,9 @@ func (s *Server) again(w http.ResponseWriter, r *http.Request, c *Conn, upgrade 
 		s.throughModule(w, r, h)
 		if h.ws == nil {
 			c.upgrading.Store(false)
+			return
 		}
+		go h.ws.read(never)
 	case c.CanProbe():
 		s.deny(w, badRequest, http.StatusBadRequest, errBadRequest)
 	case r.Method == http.MethodGet:
@@ -194,13 +204,8 @@ func (s *Server) turnAway(w http.ResponseWriter, r *http.Request) {
 // has attached its listeners to the transport that it has made: now, and not
 // before, the transport may be read.
 func (s *Server) throughModule(w http.ResponseWriter, r *http.Request, h *handshake) {
-	defer func() {
-		if h.ws != nil {
-			go h.ws.read()
-		}
-	}()
 	defer h.c.recovered("in the handshake")
-	rw := &responseWriter{ResponseWriter: w, c: h.c}
+	rw := &responseWriter{ResponseWriter: w, c: h.c, addr: r.RemoteAddr, together: !h.upgrade}
 	s.engine.ServeHTTP(rw, r.WithContext(h.context(r.Context())))
 }
 
@@ -210,6 +215,8 @@ func (s *Server) throughModule(w http.ResponseWriter, r *http.Request, h *handsh
 type responseWriter struct {
 	http.ResponseWriter
 	c        *Conn
+	addr     string
+	together bool // the response leaves with the first packet
 	hijacked bool
 }
 
@@ -222,7 +229,7 @@ func (w *responseWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	// The module keeps the response for as long as the connection lives; the
 	// server's buffers need not live with it.
 	w.ResponseWriter = nowhere{}
-	return &guardedConn{Conn: conn, c: w.c}, rw, nil
+	return &guardedConn{Conn: conn, c: w.c, addr: textAddr(w.addr), together: w.together}, rw, nil
 }
 
 // nowhere is the response of a request whose connection was hijacked.
@@ -233,7 +240,7 @@ func (nowhere) Write(p []byte) (int, error) { return len(p), nil }
 func (nowhere) WriteHeader(int)             {}
 
 // admit takes a new connection onto the books, or says why not.
-func (s *Server) admit(r *http.Request) (*Conn, reason) {
+func (s *Server) admit(r *http.Request, transport string) (*Conn, reason) {
 	if !s.handshakes.Allow() {
 		return nil, tooManyHandshakes
 	}
@@ -251,7 +258,7 @@ func (s *Server) admit(r *http.Request) (*Conn, reason) {
 	l := s.limits
 	c := &Conn{
 		srv: s, addr: addr, network: network, header: r.Header,
-		transport: r.URL.Query().Get("transport"),
+		transport: transport,
 		done:      make(chan struct{}),
 	}
 	c.out.limit = l.Outbound

@@ -109,3 +109,14 @@ func TestOrderAndBroadcast(t *testing.T) {
 		c.expect(fmt.Sprintf(`42["one",%d]`, i))
 	}
 }
+
+// The answer to the request and the open packet are one packet on the wire.
+func TestOpensAtOnce(t *testing.T) {
+	_, addr := testServer(t, newRecorder(), nil)
+	c := dialTCP(t, addr)
+	b := make([]byte, 4096)
+	n, err := c.nc.Read(b)
+	if got := string(b[:n]); err != nil || !strings.HasPrefix(got, "HTTP/1.1 101 ") || !strings.Contains(got, "\r\n\r\n\x81") || !strings.Contains(got, `0{"`) {
+		t.Errorf("%q, %v", got, err)
+	}
+}

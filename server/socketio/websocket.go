@@ -124,16 +124,22 @@ func (t *webSocket) DoClose(done types.Callable) {
 	}
 }
 
-// read is the connection's one permanent goroutine of ours.
-func (t *webSocket) read() {
-	defer t.c.release()
-	defer t.net.Close()
+// read reads until the end, or until enough says so after a message: then it
+// reports that there is more to read. It is a connection's one permanent
+// goroutine.
+func (t *webSocket) read(enough func() bool) (more bool) {
+	defer func() {
+		if !more {
+			t.net.Close()
+			t.c.release()
+		}
+	}()
 	defer t.c.recovered("reading")
 	for {
 		kind, r, err := t.ws.NextReader()
 		if err != nil {
 			t.ended(err)
-			return
+			return false
 		}
 		if kind != websocket.TextMessage {
 			t.c.refuse(binaryFrame, "a binary frame")
@@ -141,7 +147,10 @@ func (t *webSocket) read() {
 		}
 		if err := t.message(r); err != nil {
 			t.ended(err)
-			return
+			return false
+		}
+		if enough() {
+			return true
 		}
 	}
 }
@@ -285,7 +294,8 @@ var writeBuffers = sync.Pool{New: func() any {
 // writeBatch gathers small frames into few system calls. A large frame is not
 // copied.
 func (t *webSocket) writeBatch(buf []byte, b batch) error {
-	buf = buf[:0]
+	buf = append(buf[:0], t.net.response...)
+	t.net.response = nil
 	if b.pong != nil {
 		buf = append(appendHeader(buf, websocket.PongMessage, len(b.pong)), b.pong...)
 	}
@@ -392,7 +402,13 @@ func appendClose(dst []byte, code int, text string) []byte {
 type guardedConn struct {
 	net.Conn // the real one
 	c        *Conn
+	addr     textAddr
 	owned    atomic.Bool
+
+	// together keeps what is written before our transport owns the connection, so
+	// that the response to the request costs no packet of its own.
+	together bool
+	response []byte
 
 	mu      sync.Mutex
 	readErr error
@@ -421,11 +437,24 @@ func (s *guardedConn) failed() error {
 }
 
 func (s *guardedConn) Write(p []byte) (int, error) {
-	if s.owned.Load() {
+	switch {
+	case s.owned.Load():
+		return len(p), nil
+	case s.together:
+		s.response = append(s.response, p...)
 		return len(p), nil
 	}
 	return s.Conn.Write(p)
 }
+
+// RemoteAddr is what the request had: the module wants it as a text, which is
+// costly to make.
+func (s *guardedConn) RemoteAddr() net.Addr { return s.addr }
+
+type textAddr string
+
+func (textAddr) Network() string  { return "tcp" }
+func (a textAddr) String() string { return string(a) }
 
 // endBy bounds what is left of the connection's life: the writing, and the wait
 // for the peer's close frame.
