@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"io"
 	"log/slog"
@@ -39,9 +40,14 @@ const patience = 15 * time.Second
 
 // rig is a real server on a real listener, and what it observed.
 type rig struct {
+	*observed
 	t       testing.TB
 	srv     *Server
 	http    *httptest.Server
+	follows *Follower // whose http it is; nil: the server's own
+}
+
+type observed struct {
 	mu      sync.Mutex
 	changes []grace.Change
 	signal  chan struct{}
@@ -49,7 +55,8 @@ type rig struct {
 
 func start(t testing.TB, cfg Config) *rig {
 	t.Helper()
-	r := &rig{t: t, signal: make(chan struct{})}
+	r := &rig{t: t, observed: &observed{signal: make(chan struct{})}}
+	cfg.Relay = cfg.Relay || *follower
 	if cfg.Policy == (grace.Policy{}) && cfg.Study == nil {
 		cfg.Policy = quick()
 	}
@@ -72,7 +79,43 @@ func start(t testing.TB, cfg Config) *rig {
 	}
 	r.http = httptest.NewServer(r.srv)
 	t.Cleanup(r.stop)
+	if *follower {
+		return r.follower(cfg)
+	}
 	return r
+}
+
+var follower = flag.Bool("follower", false, "have the clients of all tests connected to a server that follows")
+
+// follower is another way to the same server: one that follows it. The Config is
+// that of the one that leads.
+func (r *rig) follower(cfg Config) *rig {
+	r.t.Helper()
+	if r.follows != nil {
+		r.t.Skip("has followers of its own")
+	}
+	f, err := NewFollower(cfg, r.srv.loop.secret)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	f.Lead(r.http.Listener.Addr().String())
+	for deadline := r.deadline(); f.relay.Leader() == ""; time.Sleep(time.Millisecond) {
+		deadline.check("the leader is not reached")
+	}
+	other := &rig{t: r.t, srv: r.srv, http: httptest.NewServer(f), observed: r.observed, follows: f}
+	r.t.Cleanup(other.end)
+	return other
+}
+
+// end ends the server that follows.
+func (r *rig) end() {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	if err := r.follows.Close(ctx); err != nil {
+		r.t.Errorf("closing the server that follows: %v", err)
+	}
+	r.http.CloseClientConnections()
+	r.http.Close()
 }
 
 func (r *rig) stop() {

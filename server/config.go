@@ -37,6 +37,9 @@ type Config struct {
 	// Store keeps the sessions. Nil: in memory, lost with the process. The server
 	// closes it.
 	Store store.Store
+	// Relay lets other servers of the same Store hold connections for this one;
+	// see NewFollower.
+	Relay bool
 	// Origins are the allowed values of the Origin header besides the
 	// server's own host. "*" allows every origin.
 	Origins []string

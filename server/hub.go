@@ -18,7 +18,7 @@ type hub struct{ loop *loop }
 // peer is one connection of a participant.
 type peer struct {
 	identity
-	conn  *socketio.Conn
+	conn  socketio.Client
 	epoch uint64    // the loop's, as what follows
 	heard time.Time // last sign of life on this connection
 	ran   time.Time // the last one of the page's main thread
@@ -27,7 +27,7 @@ type peer struct {
 	ponged  uint64        // the same, when the last pong came
 }
 
-func (h hub) Authorize(c *socketio.Conn, hs socketio.Handshake) *protocol.Error {
+func (h hub) Authorize(c socketio.Client, hs socketio.Handshake) *protocol.Error {
 	id, err := identify(hs.Auth, h.loop.secret)
 	if err == nil {
 		err = h.loop.enrol(&id)
@@ -57,7 +57,7 @@ func (h hub) claim(id identity) *protocol.Error {
 	}
 }
 
-func (h hub) Connected(c *socketio.Conn) {
+func (h hub) Connected(c socketio.Client) {
 	p := c.Value().(*peer)
 	h.loop.post(func(l *loop, now time.Time) {
 		p.heard, p.ran = now, now
@@ -65,7 +65,7 @@ func (h hub) Connected(c *socketio.Conn) {
 	})
 }
 
-func (h hub) Event(c *socketio.Conn, e socketio.Event) {
+func (h hub) Event(c socketio.Client, e socketio.Event) {
 	p, received := c.Value().(*peer), time.Now()
 	var payload json.RawMessage
 	if len(e.Args) > 0 {
@@ -75,7 +75,7 @@ func (h hub) Event(c *socketio.Conn, e socketio.Event) {
 	h.loop.post(func(l *loop, now time.Time) { l.handle(now, p, e, act, refused, received) })
 }
 
-func (h hub) PagePong(c *socketio.Conn) {
+func (h hub) PagePong(c socketio.Client) {
 	p := c.Value().(*peer)
 	kind := grace.Page
 	if p.worker {
@@ -87,14 +87,14 @@ func (h hub) PagePong(c *socketio.Conn) {
 	})
 }
 
-func (h hub) BrowserPong(c *socketio.Conn, roundTrip time.Duration) {
+func (h hub) BrowserPong(c socketio.Client, roundTrip time.Duration) {
 	p := c.Value().(*peer)
 	h.loop.metrics.BrowserPong(roundTrip)
 	h.loop.feed.Pong(p.participant, roundTrip)
 	h.loop.post(func(l *loop, now time.Time) { l.heard(now, p, grace.Browser) })
 }
 
-func (h hub) Disconnected(c *socketio.Conn, why socketio.Cause) {
+func (h hub) Disconnected(c socketio.Client, why socketio.Cause) {
 	p := c.Value().(*peer)
 	h.loop.post(func(l *loop, now time.Time) { l.detach(now, p, why) })
 }

@@ -1,15 +1,16 @@
 package server
 
 import (
+	"net/http"
+
 	"initgrace/server/admin"
+	"initgrace/server/relay"
 	"initgrace/server/static"
 )
 
 // routes says what is served where.
 func (s *Server) routes(cfg Config) error {
-	pages, err := static.New(&static.Options{
-		Site: cfg.Site, Pyodide: cfg.Pyodide, Packages: cfg.Packages, PackageCDN: cfg.PackageCDN,
-	})
+	pages, err := cfg.pages()
 	if err != nil {
 		return err
 	}
@@ -28,8 +29,21 @@ func (s *Server) routes(cfg Config) error {
 	s.mux.Handle("/socket.io/", s.sock)
 	s.mux.HandleFunc("GET /healthz", s.healthz)
 	s.mux.HandleFunc("GET /readyz", s.readyz)
-	s.mux.HandleFunc("POST /initgrace/beat", s.beats(false))
-	s.mux.HandleFunc("POST /initgrace/pagehide", s.beats(true))
+	s.mux.HandleFunc("POST "+beatPath, s.beats(false))
+	s.mux.HandleFunc("POST "+pageHidePath, s.beats(true))
+	if s.relay != nil {
+		s.mux.Handle(relay.Path, s.relay)
+	}
 	s.mux.Handle("/", pages)
 	return nil
+}
+
+const (
+	beatPath     = "/initgrace/beat"
+	pageHidePath = "/initgrace/pagehide"
+)
+
+// pages serves what browsers download.
+func (c Config) pages() (http.Handler, error) {
+	return static.New(&static.Options{Site: c.Site, Pyodide: c.Pyodide, Packages: c.Packages, PackageCDN: c.PackageCDN})
 }

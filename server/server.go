@@ -20,6 +20,7 @@ import (
 	"initgrace/grace/protocol"
 	"initgrace/server/live"
 	"initgrace/server/metrics"
+	"initgrace/server/relay"
 	"initgrace/server/socketio"
 	"initgrace/server/store/memory"
 )
@@ -28,7 +29,9 @@ import (
 type Server struct {
 	loop  *loop
 	sock  *socketio.Server
+	relay *relay.Leader // nil: this server is alone
 	mux   *http.ServeMux
+	door  http.Handler // of the mux
 	close sync.Once
 }
 
@@ -42,7 +45,7 @@ func New(cfg Config) (*Server, error) {
 	if cfg.Store == nil {
 		cfg.Store = memory.New()
 	}
-	tightest, longest := extremes(cfg.Policy, cfg.Study)
+	tightest, _ := extremes(cfg.Policy, cfg.Study)
 	l := &loop{
 		tracker: grace.New(cfg.Policy), clock: newClock(tightest), lobby: lobby{study: cfg.Study}, members: make(map[string]*member),
 		store: cfg.Store, strict: cfg.RequireToken, log: cfg.Logger, observe: cfg.Observe, metrics: metrics.New(),
@@ -68,13 +71,15 @@ func New(cfg Config) (*Server, error) {
 		return nil, l.fail(fmt.Errorf("reading the sessions: %w", err))
 	}
 	s := &Server{loop: l, mux: http.NewServeMux()}
-	s.sock, err = socketio.New(hub{l}, &socketio.Options{
-		PingInterval: cfg.PageInterval, PingTimeout: pingCeiling(longest),
-		Origins: cfg.Origins, TrustedProxies: cfg.TrustedProxies, Polling: cfg.Polling,
-		Limits: cfg.Limits, Logger: cfg.Logger,
-	})
+	s.door = s.mux
+	s.sock, err = socketio.New(hub{l}, cfg.sockets())
 	if err == nil {
 		l.cut = s.sock.Cut
+		if cfg.Relay {
+			s.relay = relay.NewLeader(hub{l}, l.secret, cfg.Logger)
+			s.door = s.relay.Unwrap(s.mux)
+			l.cut = func() { s.sock.Cut(); s.relay.Cut() }
+		}
 		s.measure()
 		err = s.routes(cfg)
 	}
@@ -101,17 +106,31 @@ func (l *loop) fail(err error) error {
 	return errors.Join(err, l.store.Close())
 }
 
+// sockets is how clients are admitted, also by servers that follow.
+func (c Config) sockets() *socketio.Options {
+	_, longest := extremes(c.Policy, c.Study)
+	return &socketio.Options{
+		PingInterval: c.PageInterval, PingTimeout: pingCeiling(longest),
+		Origins: c.Origins, TrustedProxies: c.TrustedProxies, Polling: c.Polling,
+		Limits: c.Limits, Logger: c.Logger,
+	}
+}
+
 // pingCeiling is the module's own page timeout, which is the same for every
 // client and must never be the one that strikes: the tight deadlines are ours.
 func pingCeiling(p grace.Policy) time.Duration {
 	return p.LoadCap + max(p.ReconnectTimeout, p.BlockedTimeout, p.PageTimeout) + time.Minute
 }
 
-func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.mux.ServeHTTP(w, r) }
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.door.ServeHTTP(w, r) }
 
 // comeBack is the longest delay that a restarting server asks clients for, so
 // that they do not all come back in the same instant.
 const comeBack = 2 * time.Second
+
+func soon() protocol.Restarting {
+	return protocol.Restarting{DelayMS: rand.Int64N(comeBack.Milliseconds()) + 1}
+}
 
 // closeTimeout is how long Close may take, whatever its context says.
 const closeTimeout = 10 * time.Second
@@ -129,14 +148,16 @@ func (s *Server) Close(ctx context.Context) error {
 			l.closing = true
 			for _, m := range l.members {
 				if p := m.peer; p != nil {
-					delay := rand.Int64N(comeBack.Milliseconds()) + 1
-					l.tell(p, protocol.EventServerRestarting, protocol.Restarting{DelayMS: delay})
+					l.tell(p, protocol.EventServerRestarting, soon())
 				}
 			}
 		})
 		s.loop.flush(ctx)
 		s.loop.feed.Close()
 		err = s.sock.Close(ctx)
+		if s.relay != nil {
+			err = errors.Join(err, s.relay.Close(ctx))
+		}
 		err = errors.Join(err, s.loop.stop(ctx), s.loop.store.Close())
 	})
 	return err

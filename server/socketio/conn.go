@@ -128,7 +128,7 @@ func (c *Conn) put(frame []byte) {
 // Ack answers the event that had this AckID, with at most one argument. The
 // error is that of encoding the payload.
 func (c *Conn) Ack(id uint64, payload any) error {
-	frame, err := encodeAck(id, payload)
+	frame, err := EncodeAck(id, payload)
 	if err != nil {
 		return err
 	}

@@ -29,12 +29,12 @@ func slowly(c *tcpClient) *tcpClient {
 // echo is the Handler whose cost is none.
 type echo struct{}
 
-func (echo) Authorize(*Conn, Handshake) *protocol.Error { return nil }
-func (echo) Connected(*Conn)                            {}
-func (echo) PagePong(*Conn)                             {}
-func (echo) BrowserPong(*Conn, time.Duration)           {}
-func (echo) Disconnected(*Conn, Cause)                  {}
-func (echo) Event(c *Conn, e Event) {
+func (echo) Authorize(Client, Handshake) *protocol.Error { return nil }
+func (echo) Connected(Client)                            {}
+func (echo) PagePong(Client)                             {}
+func (echo) BrowserPong(Client, time.Duration)           {}
+func (echo) Disconnected(Client, Cause)                  {}
+func (echo) Event(c Client, e Event) {
 	if e.Ack {
 		c.Ack(e.AckID, e.Args[0])
 	}

@@ -21,7 +21,9 @@ func EncodeEvent(event string, payload any) ([]byte, error) {
 	return sio.AppendEvent(append(make([]byte, 0, len(event)+len(data)+8), "42"...), event, data), nil
 }
 
-func encodeAck(id uint64, payload any) ([]byte, error) {
+// EncodeAck makes the frame that answers the event of an AckID, with at most one
+// argument.
+func EncodeAck(id uint64, payload any) ([]byte, error) {
 	var args [][]byte
 	if payload != nil {
 		data, err := json.Marshal(payload)

@@ -16,21 +16,44 @@ import (
 type Handler interface {
 	// Authorize admits a client by returning nil; otherwise the client
 	// receives a connect_error that carries the refusal as its data.
-	Authorize(c *Conn, h Handshake) *protocol.Error
+	Authorize(c Client, h Handshake) *protocol.Error
 	// Connected may emit: the client has been told that it is connected
 	// before anything emitted here reaches it.
-	Connected(c *Conn)
+	Connected(c Client)
 	// Event hands over one event. It must not keep the connection waiting for
 	// long: the next event is read when it returns. e's bytes are the callee's.
-	Event(c *Conn, e Event)
+	Event(c Client, e Event)
 	// PagePong reports an Engine.IO pong: the code that owns the client's
 	// socket ran.
-	PagePong(c *Conn)
-	// BrowserPong reports a WebSocket protocol pong that answers Conn.Probe.
-	BrowserPong(c *Conn, roundTrip time.Duration)
+	PagePong(c Client)
+	// BrowserPong reports a WebSocket protocol pong that answers Client.Probe.
+	BrowserPong(c Client, roundTrip time.Duration)
 	// Disconnected reports the end of a connection that was Connected. What is
 	// emitted from here on goes nowhere.
-	Disconnected(c *Conn, why Cause)
+	Disconnected(c Client, why Cause)
+}
+
+// A Client is a connection as a Handler knows it: a *Conn, or what stands for one
+// that another server has. Its methods may be called from anywhere, at any time,
+// and never block; after its end they do nothing.
+type Client interface {
+	// ID is unique, and not secret.
+	ID() string
+	// RemoteAddr is the client's address without a port.
+	RemoteAddr() string
+	// Value returns what SetValue stored last: something of the Handler's.
+	Value() any
+	SetValue(any)
+	// EmitFrame sends what EncodeEvent made.
+	EmitFrame(frame []byte)
+	// Ack answers the event that had this AckID, with at most one argument.
+	Ack(id uint64, payload any) error
+	// CanProbe says whether the browser can be asked behind the page's back.
+	CanProbe() bool
+	// Probe asks it; Handler.BrowserPong reports the answer.
+	Probe()
+	// Close ends the connection when what was emitted before is written.
+	Close(reason string, after After)
 }
 
 // Handshake is what is known of a client that asks to be admitted.
@@ -46,7 +69,7 @@ type Event struct {
 	Name  string
 	Args  []json.RawMessage // without the name
 	AckID uint64
-	Ack   bool // the client asked for an acknowledgement: Conn.Ack(AckID, …)
+	Ack   bool // the client asked for an acknowledgement: Client.Ack(AckID, …)
 }
 
 // Cause says how a connection ended.

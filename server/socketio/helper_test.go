@@ -27,8 +27,8 @@ type recorder struct {
 
 	mu     sync.Mutex
 	calls  []string // of all connections, in order
-	joined map[*Conn]int
-	left   map[*Conn]int
+	joined map[Client]int
+	left   map[Client]int
 	causes []Cause
 	conns  []*Conn
 	pages  int
@@ -38,10 +38,10 @@ type recorder struct {
 }
 
 func newRecorder() *recorder {
-	return &recorder{joined: map[*Conn]int{}, left: map[*Conn]int{}, news: make(chan struct{}, 1)}
+	return &recorder{joined: map[Client]int{}, left: map[Client]int{}, news: make(chan struct{}, 1)}
 }
 
-func (r *recorder) note(call string, c *Conn, f func()) {
+func (r *recorder) note(call string, c Client, f func()) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if call != "authorize" && call != "connected" && (r.joined[c] != 1 || r.left[c] != 0) {
@@ -55,25 +55,25 @@ func (r *recorder) note(call string, c *Conn, f func()) {
 	}
 }
 
-func (r *recorder) Authorize(c *Conn, h Handshake) *protocol.Error {
+func (r *recorder) Authorize(c Client, h Handshake) *protocol.Error {
 	r.note("authorize", c, func() {})
 	if r.authorize != nil {
-		return r.authorize(c, h)
+		return r.authorize(c.(*Conn), h)
 	}
 	return nil
 }
 
-func (r *recorder) Connected(c *Conn) {
-	r.note("connected", c, func() { r.joined[c]++; r.conns = append(r.conns, c) })
+func (r *recorder) Connected(c Client) {
+	r.note("connected", c, func() { r.joined[c]++; r.conns = append(r.conns, c.(*Conn)) })
 	if r.connected != nil {
-		r.connected(c)
+		r.connected(c.(*Conn))
 	}
 }
 
-func (r *recorder) Event(c *Conn, e Event) {
+func (r *recorder) Event(c Client, e Event) {
 	r.note("event "+e.Name, c, func() {})
 	if r.event != nil {
-		r.event(c, e)
+		r.event(c.(*Conn), e)
 		return
 	}
 	if e.Ack { // an echo
@@ -85,13 +85,13 @@ func (r *recorder) Event(c *Conn, e Event) {
 	}
 }
 
-func (r *recorder) PagePong(c *Conn) { r.note("page", c, func() { r.pages++ }) }
+func (r *recorder) PagePong(c Client) { r.note("page", c, func() { r.pages++ }) }
 
-func (r *recorder) BrowserPong(c *Conn, rtt time.Duration) {
+func (r *recorder) BrowserPong(c Client, rtt time.Duration) {
 	r.note("browser", c, func() { r.pongs = append(r.pongs, rtt) })
 }
 
-func (r *recorder) Disconnected(c *Conn, why Cause) {
+func (r *recorder) Disconnected(c Client, why Cause) {
 	r.note("disconnected", c, func() { r.left[c]++; r.causes = append(r.causes, why) })
 }
 

@@ -78,6 +78,23 @@ type Stats struct {
 	Refused map[string]uint64
 }
 
+// Add adds what another server has counted.
+func (s *Stats) Add(o Stats) {
+	s.Connections += o.Connections
+	s.Connected += o.Connected
+	s.Admitted += o.Admitted
+	s.Events += o.Events
+	s.Probes += o.Probes
+	s.BrowserPong += o.BrowserPong
+	s.Swept += o.Swept
+	for reason, n := range o.Refused {
+		if s.Refused == nil {
+			s.Refused = make(map[string]uint64, numReasons)
+		}
+		s.Refused[reason] += n
+	}
+}
+
 type counters struct {
 	connected atomic.Int64
 	admitted  atomic.Uint64

@@ -105,12 +105,12 @@ func TestProtocolSuites(t *testing.T) {
 // suiteHandler does what the suites ask of a server.
 type suiteHandler struct{ echo }
 
-func (suiteHandler) Authorize(c *Conn, h Handshake) *protocol.Error {
+func (suiteHandler) Authorize(c Client, h Handshake) *protocol.Error {
 	c.SetValue([]byte(h.Auth))
 	return nil
 }
 
-func (suiteHandler) Connected(c *Conn) {
+func (suiteHandler) Connected(c Client) {
 	auth := c.Value().([]byte)
 	if auth == nil {
 		auth = []byte("{}")
@@ -118,7 +118,7 @@ func (suiteHandler) Connected(c *Conn) {
 	c.EmitFrame(sio.AppendEvent([]byte("42"), "auth", auth))
 }
 
-func (suiteHandler) Event(c *Conn, e Event) {
+func (suiteHandler) Event(c Client, e Event) {
 	args := make([][]byte, len(e.Args))
 	for i, a := range e.Args {
 		args[i] = a

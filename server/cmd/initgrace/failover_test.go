@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"net/http"
 	"os"
 	"os/exec"
 	"slices"
@@ -34,24 +35,28 @@ policy:
 // patience is for what must happen.
 const patience = 60 * time.Second
 
-// TestFailover: two servers on one Redis behind an nginx. The one that serves is
-// killed, or stopped, in the middle of a load: the other one takes over, the load
-// goes on, the partner never hears that anybody has left, and who does not come
-// back is given up once, by one of them.
+// TestFailover: two servers on one Redis, an nginx in front of each of two
+// participants. The server that has one of them, in the middle of a load, is
+// killed, stopped or asked to end, whether it leads or follows. The load goes on
+// at the other one, where the partner hears that the player is away and is back;
+// who does not come back is given up once, by one of them.
 func TestFailover(t *testing.T) {
 	for _, c := range []struct {
-		name string
-		harm func(*node)
+		name  string
+		leads bool
+		harm  func(*node)
 	}{
-		{"killed", func(n *node) { n.cmd.Process.Kill() }},
-		{"stopped", func(n *node) { n.cmd.Process.Signal(syscall.SIGSTOP) }},
-		{"ended", func(n *node) { n.cmd.Process.Signal(syscall.SIGTERM) }},
+		{"the one that leads is killed", true, func(n *node) { n.cmd.Process.Kill() }},
+		{"the one that leads is stopped", true, func(n *node) { n.cmd.Process.Signal(syscall.SIGSTOP) }},
+		{"the one that leads is ended", true, func(n *node) { n.cmd.Process.Signal(syscall.SIGTERM) }},
+		{"the one that follows is killed", false, func(n *node) { n.cmd.Process.Kill() }},
+		{"the one that follows is stopped", false, func(n *node) { n.cmd.Process.Signal(syscall.SIGSTOP) }},
 	} {
-		t.Run(c.name, func(t *testing.T) { testFailover(t, c.harm) })
+		t.Run(c.name, func(t *testing.T) { testFailover(t, c.leads, c.harm) })
 	}
 }
 
-func testFailover(t *testing.T, harm func(*node)) {
+func testFailover(t *testing.T, leads bool, harm func(*node)) {
 	t.Parallel() // they mostly wait
 	db, err := redistest.Start()
 	if err != nil {
@@ -59,20 +64,26 @@ func testFailover(t *testing.T, harm func(*node)) {
 	}
 	t.Cleanup(db.Stop)
 	study := write(t, "initgrace.yaml", failoverStudy)
-	leader := startNode(t, db.URL, study)
-	leader.wait(t, "serves")
+	harmed := startNode(t, db.URL, study)
+	harmed.wait(t, "serves")
 	other := startNode(t, db.URL, study)
 	other.wait(t, "stands by")
-	nginx, err := deploytest.StartNginx(leader.addr, other.addr)
-	if err != nil {
-		t.Fatal(err)
+	other.ready(t)
+	if !leads {
+		harmed, other = other, harmed
 	}
-	t.Cleanup(nginx.Stop)
-	front := nginx.Addr
+	front := func(first, second *node) string {
+		nginx, err := deploytest.StartNginx(first.addr, second.addr+" backup")
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(nginx.Stop)
+		return nginx.Addr
+	}
 
-	partner := join(t, front, "partner")
-	player := join(t, front, "player")
-	cut, err := faultproxy.Listen(front)
+	partner := join(t, front(other, harmed), "partner")
+	player := join(t, front(harmed, other), "player")
+	cut, err := faultproxy.Listen(harmed.addr)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -99,22 +110,28 @@ func testFailover(t *testing.T, harm func(*node)) {
 	<-began
 	partner.wait(t, "player", protocol.Loading)
 	cut.Cut(faultproxy.Both)
-	harm(leader)
-	other.wait(t, "serves")
+	harm(harmed)
+	if leads {
+		other.wait(t, "serves")
+	}
+	partner.wait(t, "player", protocol.Away)
 	close(resume)
 	if err := <-loaded; err != nil {
 		t.Errorf("the load: %v", err)
 	}
 	partner.wait(t, "player", protocol.Active)
 	partner.wait(t, "lost", protocol.Gone)
-	if leader.cmd.Process.Signal(syscall.SIGCONT) == nil {
-		leader.exit(t) // it learns that it does not lead any more
+	if harmed.cmd.Process.Signal(syscall.SIGCONT) == nil && leads {
+		harmed.exit(t) // it learns that it does not lead any more
 	}
 	if states := partner.states("player"); slices.Contains(states, protocol.Gone) {
 		t.Errorf("the partner heard of %v", states)
 	}
 	if s := player.State().Session; !s.Restored || s.Epoch < 2 {
 		t.Errorf("the player's session: restored %v, epoch %d", s.Restored, s.Epoch)
+	}
+	if s := partner.State().Session; !leads && s.Epoch != 1 {
+		t.Errorf("the partner, at the server that leads, has been cut off too: epoch %d", s.Epoch)
 	}
 
 	log, err := redis.Open(t.Context(), db.URL, nil)
@@ -263,6 +280,23 @@ func (n *node) wait(t *testing.T, what string) {
 			}
 		case <-timeout:
 			t.Fatalf("%s does not say that it %s", n.addr, what)
+		}
+	}
+}
+
+// ready waits until the server admits participants.
+func (n *node) ready(t *testing.T) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
+		res, err := http.Get("http://" + n.addr + "/readyz")
+		if err == nil {
+			res.Body.Close()
+			if res.StatusCode == http.StatusOK {
+				return
+			}
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%s admits nobody: %v", n.addr, err)
 		}
 	}
 }

@@ -27,7 +27,8 @@ type serve struct {
 	Packages     string     `placeholder:"DIR" help:"Folder of packages for Pyodide, filled by initgrace pyodide add (default: none)."`
 	PackageCDN   string     `placeholder:"URL" help:"Where pages find packages that are not in --packages: a folder's URL, {version} stands for Pyodide's, or public, Pyodide's own CDN (default: nowhere)."`
 	DB           string     `name:"db" xor:"store" placeholder:"FILE" help:"SQLite file of the sessions and the event log (default: in memory, lost at exit, with the latest million or so records of the log)."`
-	Redis        string     `name:"redis" xor:"store" placeholder:"URL" help:"Redis or Valkey of the sessions instead: redis://[USER:PASSWORD@]HOST[:PORT][/DB], rediss://…, unix://…, or redis+sentinel://HOST,HOST/MASTER. Of several servers with the same one, one serves and the others stand by to take over."`
+	Redis        string     `name:"redis" xor:"store" placeholder:"URL" help:"Redis or Valkey of the sessions instead: redis://[USER:PASSWORD@]HOST[:PORT][/DB], rediss://…, unix://…, or redis+sentinel://HOST,HOST/MASTER. Of several servers with the same one, one decides, and the others hold connections for it and stand by to take over."`
+	Advertise    string     `placeholder:"HOST:PORT" help:"With --redis: where the other servers reach this one (default: --addr, with the host's name if that is every address)."`
 	RedisPrefix  string     `default:"initgrace:" placeholder:"TEXT" help:"What every key in Redis begins with: one for each study."`
 	Study        string     `aliases:"config" placeholder:"FILE" help:"Study file (default: initgrace.yaml in --site, if there is one)."`
 	AdminToken   string     `placeholder:"TOKEN" help:"Token of the administration pages (default: they are off)."`
@@ -94,6 +95,7 @@ func (s serve) Run(ctx context.Context, c console) error {
 		if err = server.Check(cfg); err != nil { // now: it may stand by for months
 			return err
 		}
+		cfg.Relay = true
 		if shared, err = redis.Open(ctx, s.Redis, &redis.Options{Prefix: s.RedisPrefix, Logger: log}); err != nil {
 			return fmt.Errorf("--redis: %w", err)
 		}
@@ -103,7 +105,7 @@ func (s serve) Run(ctx context.Context, c console) error {
 	if err != nil {
 		return errors.Join(fmt.Errorf("--addr: %w", err), cfg.Store.Close())
 	}
-	var door standby
+	var door door
 	var arriving crowd
 	go arriving.watch(ctx, debug.FreeOSMemory)
 	web := &http.Server{
@@ -113,9 +115,11 @@ func (s serve) Run(ctx context.Context, c console) error {
 	failed := make(chan error, 1)
 	if shared != nil {
 		go func() { failed <- web.Serve(listener) }()
-		fmt.Fprintf(c.stdout, "initgrace stands by at http://%s/\n", listener.Addr())
-		if err := shared.Lead(ctx); err != nil { // asked to end
-			return errors.Join(web.Close(), shared.Close())
+		if err := s.standBy(ctx, c, cfg, shared, &door, listener.Addr()); err != nil {
+			if ctx.Err() != nil { // it was asked to end
+				err = nil
+			}
+			return errors.Join(err, web.Close(), shared.Close())
 		}
 	}
 	srv, err := server.New(cfg) // closes the store
@@ -142,6 +146,44 @@ func (s serve) Run(ctx context.Context, c console) error {
 	listener.Close() // no new ones; the open ones are told to come back
 	err = errors.Join(err, srv.Close(ending), web.Shutdown(ending))
 	return err
+}
+
+// standBy follows the server that leads, until this one is to lead or ctx ends.
+func (s serve) standBy(ctx context.Context, c console, cfg server.Config, shared *redis.Store, door *door, addr net.Addr) error {
+	starting, cancel := context.WithTimeout(ctx, shutdownTimeout)
+	defer cancel()
+	secret, err := shared.Secret(starting)
+	if err != nil {
+		return err
+	}
+	follower, err := server.NewFollower(cfg, secret)
+	if err != nil {
+		return err
+	}
+	door.open(follower)
+	fmt.Fprintf(c.stdout, "initgrace stands by at http://%s/\n", addr)
+	led := shared.Lead(ctx, s.advertised(addr), follower.Lead)
+	ending, cancel := context.WithTimeout(context.Background(), shutdownTimeout)
+	defer cancel()
+	door.close()
+	if err := follower.Close(ending); err != nil {
+		cfg.Logger.Warn("not everybody could be told to come back", "err", err)
+	}
+	return led
+}
+
+// advertised is where other servers reach this one.
+func (s serve) advertised(addr net.Addr) string {
+	if s.Advertise != "" {
+		return s.Advertise
+	}
+	host, port, err := net.SplitHostPort(addr.String())
+	if ip := net.ParseIP(host); err == nil && ip.IsUnspecified() {
+		if name, err := os.Hostname(); err == nil {
+			return net.JoinHostPort(name, port)
+		}
+	}
+	return addr.String()
 }
 
 // superseded never happens to a server that shares its store with nobody.

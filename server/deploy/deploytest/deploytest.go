@@ -89,7 +89,8 @@ type Nginx struct {
 }
 
 // StartNginx starts nginx with the configuration that is recommended, in front of
-// these servers, of which at least one must serve or stand by.
+// these servers, of which at least one must serve or stand by. "HOST:PORT backup"
+// is only asked when the others fail.
 func StartNginx(servers ...string) (*Nginx, error) {
 	path, err := exec.LookPath("nginx")
 	if err != nil {

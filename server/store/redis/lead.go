@@ -14,7 +14,7 @@ import (
 )
 
 // Of the servers that share a prefix one leads: it alone decides about seats, and
-// so each of its decisions is made once. The others stand by. A leader holds a
+// so each of its decisions is made once. The others follow it, and stand by. A leader holds a
 // lease in Redis that it renews; when it has not done so for leadFor, another one
 // begins the next term. Terms fence: put.lua refuses what an earlier term wants to
 // store, so a leader that was stopped for a minute and knows nothing of its
@@ -38,23 +38,26 @@ var (
 	renewScript = redis.NewScript(renewSource)
 )
 
-// Lead waits until no other server leads, and then does; a Redis that is away is
-// waited for. The error is ctx's. It must have returned
+// Lead waits until no other server leads, and then does, at an address that the
+// others are told; a Redis that is away is waited for. Meanwhile follow is called
+// with the address of the one that leads, again and again. The error is ctx's. It must have returned
 // before anything is stored that another server might store as well. From then on
 // Put fails with store.ErrSuperseded once another server has taken over.
-func (s *Store) Lead(ctx context.Context) error {
+func (s *Store) Lead(ctx context.Context, address string, follow func(leader string)) error {
 	for {
 		// A number would not do: a replica that had not heard of a term yet would
 		// hand it out once more when it takes over.
 		term := rand.Text()
-		began, err := leadScript.Run(ctx, s.client, []string{s.prefix}, leadFor.Milliseconds(), term).Int64()
+		leader, err := leadScript.Run(ctx, s.client, []string{s.prefix}, leadFor.Milliseconds(), term, address).Text()
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()
-		case err != nil: // the driver has tried for some seconds
+		case err == nil:
+			follow(leader)
+		case err != redis.Nil: // the driver has tried for some seconds
 			s.o.Logger.Warn("standing by without Redis", "err", err)
-		case began > 0:
-			s.term = term
+		default:
+			s.term, s.address = term, address
 			s.superseded, s.leading, s.led = make(chan struct{}), make(chan struct{}), make(chan struct{})
 			go s.lead()
 			return nil
@@ -93,7 +96,7 @@ func (s *Store) lead() {
 func (s *Store) renew(d time.Duration) error {
 	ctx, cancel := context.WithTimeout(context.Background(), leadFor)
 	defer cancel()
-	return fenced(renewScript.Run(ctx, s.client, []string{s.prefix}, s.term, d.Milliseconds()).Err())
+	return fenced(renewScript.Run(ctx, s.client, []string{s.prefix}, s.term, d.Milliseconds(), s.address).Err())
 }
 
 // fenced recognises the refusal of a script.

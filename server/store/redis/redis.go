@@ -85,6 +85,7 @@ type Store struct {
 
 	// Since Lead.
 	term       string
+	address    string
 	leading    chan struct{} // closed: no longer, by Close
 	led        chan struct{} // closed: the lease is not renewed any more
 	superseded chan struct{} // closed: no longer, another server leads

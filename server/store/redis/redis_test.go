@@ -119,7 +119,7 @@ func TestRedisDies(t *testing.T) {
 func TestInDoubt(t *testing.T) {
 	s := open(t, t.TempDir()+":", nil)
 	defer s.Close()
-	if err := s.Lead(t.Context()); err != nil {
+	if err := s.Lead(t.Context(), "", nil); err != nil {
 		t.Fatal(err)
 	}
 	put := func(run string, from, to int64) {
@@ -325,18 +325,24 @@ func TestLead(t *testing.T) {
 	}
 	first, second, third := servers[0], servers[1], servers[2]
 	batch := store.Batch{Sessions: []store.Session{{Participant: "p"}}, Records: make([]eventlog.Record, 1)}
-	if err := first.Lead(t.Context()); err != nil {
+	nobody := func(leader string) { t.Errorf("follows %q", leader) }
+	if err := first.Lead(t.Context(), "first:1", nobody); err != nil {
 		t.Fatal(err)
 	}
+	followed := map[string]bool{}
+	follow := func(leader string) { followed[leader] = true }
 	impatient, cancel := context.WithTimeout(t.Context(), 4*time.Second)
 	defer cancel()
-	if err := second.Lead(impatient); !errors.Is(err, context.DeadlineExceeded) {
+	if err := second.Lead(impatient, "second:2", follow); !errors.Is(err, context.DeadlineExceeded) {
 		t.Fatalf("two lead: %v", err)
+	}
+	if len(followed) != 1 || !followed["first:1"] {
+		t.Errorf("followed %v", followed)
 	}
 
 	// A leader that ends lets the next one lead at once.
 	led := make(chan error)
-	go func() { led <- second.Lead(t.Context()) }()
+	go func() { led <- second.Lead(t.Context(), "second:2", follow) }()
 	ended := time.Now()
 	if err := first.Close(); err != nil {
 		t.Fatal(err)
@@ -360,7 +366,7 @@ func TestLead(t *testing.T) {
 	direct := driver.NewClient(o)
 	defer direct.Close()
 	direct.Del(t.Context(), "initgrace:leader")
-	if err := third.Lead(t.Context()); err != nil {
+	if err := third.Lead(t.Context(), "third:3", follow); err != nil {
 		t.Fatal(err)
 	}
 	if err := second.Put(t.Context(), batch); !errors.Is(err, store.ErrSuperseded) {

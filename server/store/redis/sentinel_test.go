@@ -32,7 +32,7 @@ func TestSentinel(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	if err := s.Lead(t.Context()); err != nil {
+	if err := s.Lead(t.Context(), "", nil); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.Put(t.Context(), store.Batch{Sessions: []store.Session{{Participant: "p", Epoch: 1}}}); err != nil {

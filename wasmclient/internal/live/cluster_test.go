@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"net/http"
 	"os"
@@ -184,8 +185,9 @@ func (cl *cluster) leader() *node {
 	for deadline := time.Now().Add(chaosEnd); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
 		for _, n := range cl.nodes {
 			if res, err := client.Get("http://" + n.addr + "/readyz"); err == nil {
+				says, _ := io.ReadAll(res.Body)
 				res.Body.Close()
-				if res.StatusCode == http.StatusOK {
+				if string(says) == "ready\n" { // the others say who they are
 					n.leads.Store(true)
 					return n
 				}
