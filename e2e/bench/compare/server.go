@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -25,7 +26,7 @@ type contestant struct {
 	missing    func() error // nil: nothing can be
 	goroutines bool
 	redis      bool // has a Redis of its own, {redis} in the command
-	standbys   int  // that many more processes of the command stand by
+	others     int  // that many more processes of the command follow the first
 	asked      bool // only when it is asked for
 }
 
@@ -54,8 +55,8 @@ var contestants = []contestant{
 		redis: true, asked: true, missing: noRedis,
 		command: func(dir string) []string { return initgrace(dir, "--redis", "{redis}") },
 	}, {
-		name: "redis-3", what: "the same with two more servers that stand by", goroutines: true,
-		redis: true, standbys: 2, asked: true, missing: noRedis,
+		name: "redis-3", what: "the same with two more servers; partners are at different ones", goroutines: true,
+		redis: true, others: 2, asked: true, missing: noRedis,
 		command: func(dir string) []string { return initgrace(dir, "--redis", "{redis}") },
 	}, {
 		name: "floor", what: "a bare WebSocket server that hand-speaks the minimum and checks nothing", goroutines: true,
@@ -100,13 +101,13 @@ func lastLine(b []byte) string {
 
 // A process is a running contestant.
 type process struct {
-	cmd  *exec.Cmd
-	addr string
-	said bytes.Buffer // on stderr
-	dir  string
+	cmd   *exec.Cmd
+	addrs []string
+	said  bytes.Buffer // on stderr
+	dir   string
 
-	redis    *redistest.Server // nil: none
-	standbys []*exec.Cmd
+	redis  *redistest.Server // nil: none
+	others []*exec.Cmd
 }
 
 // start runs a contestant until it listens.
@@ -124,55 +125,86 @@ func (c contestant) start(work string) (*process, error) {
 		}
 		args[slices.Index(args, "{redis}")] = p.redis.URL
 	}
-	p.cmd = exec.Command(args[0], args[1:]...)
-	p.cmd.Stderr = &p.said
-	out, err := p.cmd.StdoutPipe()
+	addr, err := p.run(&p.cmd, args, "serves http://")
+	if err != nil {
+		p.stop()
+		return nil, fmt.Errorf("%s does not start: %w: %s", c.name, err, lastLine(p.said.Bytes()))
+	}
+	p.addrs = append(p.addrs, addr)
+	for range c.others {
+		var other *exec.Cmd
+		addr, err := p.run(&other, args, "stands by at http://")
+		if other != nil {
+			p.others = append(p.others, other)
+		}
+		if err == nil {
+			err = ready(addr)
+		}
+		if err != nil {
+			p.stop()
+			return nil, fmt.Errorf("%s: another server does not start: %w", c.name, err)
+		}
+		p.addrs = append(p.addrs, addr)
+	}
+	return p, nil
+}
+
+// run starts a command and waits until it says where it listens.
+func (p *process) run(cmd **exec.Cmd, args []string, says string) (addr string, err error) {
+	c := exec.Command(args[0], args[1:]...)
+	c.Stderr = &p.said
+	out, err := c.StdoutPipe()
 	if err == nil {
-		err = p.cmd.Start()
+		err = c.Start()
 	}
 	if err != nil {
-		if p.redis != nil {
-			p.redis.Stop()
-		}
-		os.RemoveAll(dir)
-		return nil, err
+		return "", err
 	}
+	*cmd = c
 	address := make(chan string, 1)
 	go func() {
 		defer close(address)
 		for lines := bufio.NewScanner(out); lines.Scan(); {
-			if _, rest, ok := strings.Cut(lines.Text(), "serves http://"); ok {
+			if _, rest, ok := strings.Cut(lines.Text(), says); ok {
 				address <- strings.TrimRight(rest, "/")
 			}
 		}
 	}()
 	select {
-	case p.addr = <-address:
+	case addr = <-address:
 	case <-time.After(20 * time.Second):
 	}
-	if p.addr == "" {
-		p.stop()
-		return nil, fmt.Errorf("%s does not start: %s", c.name, lastLine(p.said.Bytes()))
+	if addr == "" {
+		return "", errors.New("it does not say where it listens")
 	}
-	for range c.standbys {
-		other := exec.Command(args[0], args[1:]...)
-		if err := other.Start(); err != nil {
-			p.stop()
-			return nil, err
-		}
-		p.standbys = append(p.standbys, other)
-	}
-	return p, nil
+	return addr, nil
 }
 
-// stop kills the process.
-func (p *process) stop() {
-	for _, other := range p.standbys { // first, or they take over
-		other.Process.Kill()
-		other.Wait()
+// ready waits until a server admits participants.
+func ready(addr string) error {
+	for began := time.Now(); ; time.Sleep(20 * time.Millisecond) {
+		res, err := http.Get("http://" + addr + "/readyz")
+		if err == nil {
+			res.Body.Close()
+			if res.StatusCode == http.StatusOK {
+				return nil
+			}
+			err = errors.New(res.Status)
+		}
+		if time.Since(began) > 20*time.Second {
+			return err
+		}
 	}
-	p.cmd.Process.Kill()
-	p.cmd.Wait()
+}
+
+// stop kills the processes.
+func (p *process) stop() {
+	for _, c := range append(slices.Clone(p.others), p.cmd) { // the others first, or they take over
+		if c != nil {
+			c.Process.Kill()
+			c.Wait()
+		}
+	}
 	if p.redis != nil {
 		p.redis.Stop()
 	}
@@ -186,8 +218,17 @@ func (p *process) goroutines() int {
 	return bytes.Count(p.said.Bytes(), []byte("\ngoroutine "))
 }
 
-// cpu is the processor time that the process has used.
-func (p *process) cpu() time.Duration { return cpu(p.cmd.Process.Pid) }
+// cpu is the processor time that the processes have used.
+func (p *process) cpu() time.Duration {
+	sum := p.leads()
+	for _, other := range p.others {
+		sum += cpu(other.Process.Pid)
+	}
+	return sum
+}
+
+// leads is that of the first, which leads.
+func (p *process) leads() time.Duration { return cpu(p.cmd.Process.Pid) }
 
 // behind is that of its Redis.
 func (p *process) behind() time.Duration {
@@ -211,8 +252,14 @@ func cpu(pid int) time.Duration {
 	return time.Duration(ticks) * time.Second / 100 // USER_HZ is 100 on every Linux
 }
 
-// rss is the memory of the process in bytes.
-func (p *process) rss() int64 { return rss(p.cmd.Process.Pid) }
+// rss is the memory of the processes in bytes.
+func (p *process) rss() int64 {
+	sum := rss(p.cmd.Process.Pid)
+	for _, other := range p.others {
+		sum += rss(other.Process.Pid)
+	}
+	return sum
+}
 
 func rss(pid int) int64 {
 	status, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))

@@ -28,6 +28,7 @@ var tables = []table{
 	{"Idle", []measure{
 		{"idle_rss_kb", "memory per connection, KB", "%.1f", true},
 		{"idle_cpu_us", "CPU per connection and second, µs", "%.1f", true},
+		{"idle_leads_us", "of that in the server that leads, µs", "%.1f", false},
 		{"idle_redis_kb", "memory of Redis per participant, KB", "%.1f", false},
 		{"idle_redis_us", "CPU of Redis per participant and second, µs", "%.1f", false},
 	}, "Every page is asked for a sign of life every 2 s by each server; initgrace also asks the browser of a page that was not heard for 1 s."},
@@ -39,11 +40,13 @@ var tables = []table{
 		{"load_rate", "over and over: acks a second", "%.0f", true},
 		{"load_p99_ms", "p99, ms", "%.1f", true},
 		{"load_cpu_us", "CPU per ack, µs", "%.1f", true},
+		{"load_leads_us", "of that in the server that leads, µs", "%.1f", false},
 		{"load_redis_us", "CPU of Redis per ack, µs", "%.1f", false},
 	}, "An ack answers the beginning or the end of a load, and each is told to the partner. Over and over: each participant has always one event under way."},
 	{"Messages between partners", []measure{
 		{"relay_rate", "as fast as they go: a second", "%.0f", true},
 		{"relay_cpu_us", "CPU per message, µs", "%.1f", true},
+		{"relay_leads_us", "of that in the server that leads, µs", "%.1f", false},
 		{"relay_redis_us", "CPU of Redis per message, µs", "%.1f", false},
 		{"relay_lost", "lost", "%.0f", false},
 		{"relay_disorder", "out of order", "%.0f", false},

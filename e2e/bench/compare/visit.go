@@ -46,7 +46,7 @@ func look(ctx context.Context, c contestant, size int, rows map[string]bool, s s
 	if p.redis != nil {
 		stored = rss(p.redis.PID())
 	}
-	crowd := generator.New(p.addr, size)
+	crowd := generator.New(size, p.addrs...)
 	got := crowd.Connect(ctx, false)
 	if got.Missing > 0 {
 		return v, fmt.Errorf("%d of %d could not connect: %w", got.Missing, size, got.Err)
@@ -61,8 +61,11 @@ func look(ctx context.Context, c contestant, size int, rows map[string]bool, s s
 
 	if rows["idle"] {
 		time.Sleep(2 * time.Second)
-		cpu, behind := p.cpu(), p.behind()
+		cpu, leads, behind := p.cpu(), p.leads(), p.behind()
 		time.Sleep(s.idle)
+		if len(p.others) > 0 {
+			m["idle_leads_us"] = each(p.leads()-leads, size) / s.idle.Seconds()
+		}
 		if p.redis != nil {
 			m["idle_redis_us"] = each(p.behind()-behind, size) / s.idle.Seconds()
 			m["idle_redis_kb"] = float64(rss(p.redis.PID())-stored) / 1024 / float64(size)
@@ -80,24 +83,30 @@ func look(ctx context.Context, c contestant, size int, rows map[string]bool, s s
 		}
 		m["herd_rate"] = float64(len(acks)) / took.Seconds()
 		m["herd_p50_ms"], m["herd_p99_ms"], m["herd_max_ms"] = ms(acks.Quantile(0.5)), ms(acks.Quantile(0.99)), ms(acks.Quantile(1))
-		cpu, behind, began := p.cpu(), p.behind(), time.Now()
+		cpu, leads, behind, began := p.cpu(), p.leads(), p.behind(), time.Now()
 		if acks, err = crowd.Loads(ctx, s.load); err != nil {
 			return v, fmt.Errorf("loads: %w", err)
 		}
 		m["load_rate"] = float64(len(acks)) / time.Since(began).Seconds()
 		m["load_p99_ms"] = ms(acks.Quantile(0.99))
 		m["load_cpu_us"] = each(p.cpu()-cpu, len(acks))
+		if len(p.others) > 0 {
+			m["load_leads_us"] = each(p.leads()-leads, len(acks))
+		}
 		if p.redis != nil {
 			m["load_redis_us"] = each(p.behind()-behind, len(acks))
 		}
 	}
 	if rows["relay"] {
-		cpu, behind := p.cpu(), p.behind()
+		cpu, leads, behind := p.cpu(), p.leads(), p.behind()
 		got, err := crowd.Relay(ctx, s.relay, 0)
 		if err != nil {
 			return v, fmt.Errorf("relay: %w", err)
 		}
 		m["relay_cpu_us"] = each(p.cpu()-cpu, got.Received)
+		if len(p.others) > 0 {
+			m["relay_leads_us"] = each(p.leads()-leads, got.Received)
+		}
 		if p.redis != nil {
 			m["relay_redis_us"] = each(p.behind()-behind, got.Received)
 		}

@@ -15,8 +15,8 @@ import (
 
 // A Crowd is an even number of participants, of whom every two are partners.
 type Crowd struct {
-	addr string // host:port
-	all  []*client
+	addrs []string // host:port
+	all   []*client
 }
 
 const (
@@ -29,9 +29,10 @@ const (
 	patience = 60 * time.Second
 )
 
-// New makes a crowd that is not connected yet.
-func New(addr string, n int) *Crowd {
-	c := &Crowd{addr: addr, all: make([]*client, n)}
+// New makes a crowd that is not connected yet. Of several servers, partners are
+// at different ones.
+func New(n int, addrs ...string) *Crowd {
+	c := &Crowd{addrs: addrs, all: make([]*client, n)}
 	for i := range c.all {
 		c.all[i] = &client{
 			participant: "p" + strconv.Itoa(i), group: "g" + strconv.Itoa(i/2),
@@ -77,7 +78,7 @@ func (c *Crowd) Connect(ctx context.Context, again bool) Connected {
 		start := time.Now()
 		for {
 			once, cancel := context.WithTimeout(ctx, attempt)
-			s, err := p.connect(once, c.addr)
+			s, err := p.connect(once, c.addrs[i%len(c.addrs)])
 			cancel()
 			mu.Lock()
 			switch {

@@ -14,7 +14,7 @@ const size = 20
 
 func crowd(t *testing.T, ask, answer time.Duration) *generator.Crowd {
 	l := httptest.NewServer(newServer(ask, answer))
-	c := generator.New(strings.TrimPrefix(l.URL, "http://"), size)
+	c := generator.New(size, strings.TrimPrefix(l.URL, "http://"))
 	t.Cleanup(func() {
 		c.Drop()
 		l.Close()
