@@ -4,9 +4,11 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"time"
 
@@ -159,6 +161,7 @@ type branch struct {
 
 	// Under the Leader's lock.
 	link    *link
+	over    bool // the link has ended
 	clients map[uint64]*remote
 	stats   socketio.Stats
 }
@@ -180,14 +183,10 @@ func (b *branch) run(conn net.Conn) {
 	b.log.Info("a server follows", "from", b.from)
 	go link.write(func() message { return message{kind: beat} })
 	why := link.read(b.handle)
-	lost := b.take()
+	lost := b.lost()
 	b.log.Info("a server follows no more", "from", b.from, "clients", len(lost), "why", why)
 	for _, r := range lost {
-		if r.connected {
-			b.call(r, func() {
-				b.handler.Disconnected(r, socketio.Cause{Kind: socketio.Lost, Detail: "the server that had the connection is gone"})
-			})
-		}
+		b.leave(r, socketio.Cause{Kind: socketio.Lost, Detail: "the server that had the connection is gone"})
 	}
 }
 
@@ -213,6 +212,10 @@ func (b *branch) handle(m message) {
 		}
 		return
 	}
+	if m.kind == disconnected {
+		b.leave(r, m.cause)
+		return
+	}
 	b.call(r, func() {
 		switch m.kind {
 		case connected:
@@ -231,11 +234,16 @@ func (b *branch) handle(m message) {
 			b.handler.PagePong(r)
 		case browserPong:
 			b.handler.BrowserPong(r, m.roundTrip)
-		case disconnected:
-			b.forget(r)
-			b.handler.Disconnected(r, m.cause)
 		}
 	})
+}
+
+// leave tells the Handler, and then takes a client off the books.
+func (b *branch) leave(r *remote, why socketio.Cause) {
+	defer b.forget(r)
+	if r.connected {
+		b.call(r, func() { b.handler.Disconnected(r, why) })
+	}
 }
 
 func (b *branch) authorize(m message) {
@@ -254,7 +262,7 @@ func (b *branch) authorize(m message) {
 func (b *branch) admit(r *remote) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.clients == nil { // the link has ended
+	if b.over {
 		return
 	}
 	r.late = time.AfterFunc(admitTimeout, func() { b.forget(r) })
@@ -279,20 +287,17 @@ func (b *branch) client(number uint64) *remote {
 func (b *branch) forget(r *remote) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	r.late.Stop()
 	delete(b.clients, r.number)
 	b.settle()
 }
 
-// take takes all clients off the books.
-func (b *branch) take() map[uint64]*remote {
+// lost are the clients whose link has ended. There will be no others.
+func (b *branch) lost() []*remote {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	all := b.clients
-	b.clients = nil
-	for _, r := range all {
-		r.late.Stop()
-	}
-	return all
+	b.over = true
+	return slices.Collect(maps.Values(b.clients))
 }
 
 // closeClients is called under the Leader's lock.
