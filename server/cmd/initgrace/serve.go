@@ -154,7 +154,7 @@ func (s serve) standBy(ctx context.Context, c console, cfg server.Config, shared
 	defer cancel()
 	secret, err := shared.Secret(starting)
 	if err != nil {
-		return err
+		return fmt.Errorf("--redis: %w", err)
 	}
 	follower, err := server.NewFollower(cfg, secret)
 	if err != nil {
