@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"runtime/debug"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -63,7 +64,8 @@ func (l *Leader) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (l *Leader) Unwrap(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if client := r.Header.Get(clientHeader); client != "" && authentic(r, l.key) {
-			r.RemoteAddr = net.JoinHostPort(client, "0")
+			addr, _, _ := strings.Cut(client, "/") // a network has its address
+			r.RemoteAddr = net.JoinHostPort(addr, "0")
 			r.Header.Del("X-Forwarded-For") // it was believed, or not, over there
 		}
 		next.ServeHTTP(w, r)

@@ -100,7 +100,7 @@ func TestStrangers(t *testing.T) {
 	// An address is believed with the key only.
 	for key, want := range map[string]string{key: "203.0.113.9:0", "": "127.0.0.1:"} {
 		r, _ := http.NewRequest(http.MethodGet, srv.URL, nil)
-		r.Header.Set(clientHeader, "203.0.113.9")
+		r.Header.Set(clientHeader, "203.0.113.9/32")
 		r.Header.Set(keyHeader, key)
 		res, err := http.DefaultClient.Do(r)
 		if err != nil {
