@@ -145,11 +145,15 @@ func decodeLoadStart(payload json.RawMessage) (action, *protocol.Error) {
 		if err != nil {
 			return nil, refusal(err)
 		}
-		return &protocol.LoadAck{
-			OK: true, ID: lease.ID, LeaseMS: lease.Deadline.Sub(now).Milliseconds(),
-			CapMS: lease.Cap.Sub(lease.Start).Milliseconds(),
-		}, nil
+		return granted(now, lease), nil
 	}, nil
+}
+
+func granted(now time.Time, lease grace.Lease) *protocol.LoadAck {
+	return &protocol.LoadAck{
+		OK: true, ID: lease.ID, LeaseMS: lease.Deadline.Sub(now).Milliseconds(),
+		CapMS: lease.Cap.Sub(lease.Start).Milliseconds(),
+	}
 }
 
 func decodeLoadProgress(payload json.RawMessage) (action, *protocol.Error) {
@@ -170,10 +174,7 @@ func decodeLoadProgress(payload json.RawMessage) (action, *protocol.Error) {
 		if err != nil {
 			return nil, refusal(err)
 		}
-		return &protocol.LoadAck{
-			OK: true, ID: lease.ID, LeaseMS: lease.Deadline.Sub(now).Milliseconds(),
-			CapMS: lease.Cap.Sub(lease.Start).Milliseconds(),
-		}, nil
+		return granted(now, lease), nil
 	}, nil
 }
 

@@ -83,15 +83,17 @@ func TestDeathDuringALoad(t *testing.T) {
 	p, q := pair(r)
 	p.call(protocol.EventLoadStart, `{"expected_ms":4000}`, nil)
 	p.die()
+	died := time.Now()
 	r.await("p", protocol.Loading, 1)
 	q.expectState("p", protocol.Loading)
 	away := q.expectState("p", protocol.Away)
 	if away.Reason != protocol.ReasonSilence {
 		t.Errorf("away because of %s", away.Reason)
 	}
-	loading, silent := r.await("p", protocol.Loading, 1), r.await("p", protocol.Away, 1)
-	if took := silent.At.Sub(loading.At); took > quick().SilenceTimeout+quick().ProbeInterval {
-		t.Errorf("noticed after %v, want at most %v", took, quick().SilenceTimeout+quick().ProbeInterval)
+	// The policy's own tests are exact; here a machine may be late, but not by a lease.
+	limit := quick().SilenceTimeout + quick().ProbeInterval + time.Second
+	if took := r.await("p", protocol.Away, 1).At.Sub(died); took > limit || limit >= quick().LoadTimeout {
+		t.Errorf("noticed after %v, want at most %v", took, limit)
 	}
 	if gone := q.expectState("p", protocol.Gone); gone.Reason != protocol.ReasonReconnectTimeout {
 		t.Errorf("gone because of %s", gone.Reason)
