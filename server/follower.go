@@ -67,11 +67,11 @@ func (f *Follower) ServeHTTP(w http.ResponseWriter, r *http.Request) { f.mux.Ser
 func (f *Follower) Lead(addr string) { f.relay.Lead(addr) }
 
 // Close tells the participants to come back, closes their connections, and lets
-// go of the Server that leads.
+// go of the Server that leads. Nobody who comes back in time is away because of it.
 func (f *Follower) Close(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, closeTimeout)
 	defer cancel()
-	for _, c := range f.relay.Clients() {
+	for _, c := range f.relay.Leave() {
 		if restarting, err := socketio.EncodeEvent(protocol.EventServerRestarting, soon()); err == nil {
 			c.EmitFrame(restarting)
 		}

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/coder/websocket"
+
 	"initgrace/grace/protocol"
 )
 
@@ -142,6 +144,27 @@ func TestFollowerDies(t *testing.T) {
 	}
 	if _, err := dying.dial(`{"participant":"z"}`); err == nil { // until it has a leader
 		t.Error("a server admits without one that leads")
+	}
+}
+
+// A server that follows and leaves in order has nobody taken for away who comes
+// back as it was told.
+func TestFollowerLeaves(t *testing.T) {
+	t.Parallel()
+	cfg := Config{Relay: true, Policy: quick(), PageInterval: 150 * time.Millisecond}
+	r := start(t, cfg)
+	leaving := r.follower(cfg)
+	p, hello := leaving.connect(`{"participant":"p","page_id":"1"}`)
+	leaving.end()
+	p.expect(protocol.EventServerRestarting, nil)
+	<-p.closed
+	if code := websocket.CloseStatus(p.err); code != websocket.StatusGoingAway {
+		t.Errorf("closed with %v: %v", code, p.err)
+	}
+	p, hello = r.connect(fmt.Sprintf(`{"participant":"p","page_id":"1","token":%q}`, hello.Token))
+	p.call(protocol.EventPing, `{}`, nil)
+	if h := r.history("p"); hello.Epoch != 2 || !slices.Equal(h, []protocol.Presence{protocol.Active}) {
+		t.Errorf("epoch %d, history %v", hello.Epoch, h)
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"initgrace/grace/protocol"
@@ -31,6 +32,8 @@ type Follower struct {
 	ctx    context.Context
 	cancel context.CancelFunc
 	over   chan struct{} // closed: nothing happens any more
+
+	leaving atomic.Bool
 
 	mu     sync.Mutex
 	leader string // its address; empty: not known
@@ -66,8 +69,10 @@ func (f *Follower) Leader() string {
 	return ""
 }
 
-// Clients are those that are connected.
-func (f *Follower) Clients() []socketio.Client {
+// Leave has the Leader expect back whoever is disconnected from now on, and says
+// who is connected.
+func (f *Follower) Leave() []socketio.Client {
+	f.leaving.Store(true)
 	t := f.current()
 	if t == nil {
 		return nil
@@ -77,8 +82,15 @@ func (f *Follower) Clients() []socketio.Client {
 	return slices.Collect(maps.Values(t.clients))
 }
 
-// Close ends the link.
+// Close ends the link, when the Leader has heard all that was said.
 func (f *Follower) Close() {
+	if t := f.current(); t != nil {
+		t.link.send(message{kind: goodbye})
+		select {
+		case <-t.link.done:
+		case <-time.After(silence):
+		}
+	}
 	f.cancel()
 	<-f.over
 }
@@ -260,6 +272,9 @@ func (f *Follower) BrowserPong(c socketio.Client, roundTrip time.Duration) {
 
 // Disconnected implements socketio.Handler.
 func (f *Follower) Disconnected(c socketio.Client, why socketio.Cause) {
+	if f.leaving.Load() && why.Kind == socketio.ServerClosed {
+		why.Kind = socketio.Retrying
+	}
 	p := c.Value().(place)
 	p.forget(p.number)
 	p.tell(message{kind: disconnected, cause: why})

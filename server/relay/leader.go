@@ -203,6 +203,9 @@ func (b *branch) handle(m message) {
 			b.mu.Unlock()
 		}
 		return
+	case goodbye: // all that was said before has been heard
+		b.link.end()
+		return
 	case authorize:
 		go b.authorize(m) // the Handler may have to ask
 		return

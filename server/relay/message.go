@@ -24,6 +24,7 @@ const (
 	pagePong
 	browserPong
 	disconnected
+	goodbye // it ends: nothing follows
 	// From a Leader: its answer to authorize, and the calls of a socketio.Client.
 	verdict
 	frame
@@ -81,7 +82,7 @@ func (m *message) fields(c *coder) {
 	case closing:
 		c.text(&m.name)
 		c.bool((*bool)(&m.after))
-	case pagePong, probe:
+	case pagePong, goodbye, probe:
 	default:
 		c.bad = true
 	}

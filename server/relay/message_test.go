@@ -22,6 +22,7 @@ var examples = []message{
 	{kind: pagePong, client: 7},
 	{kind: browserPong, client: 7, roundTrip: 3 * time.Millisecond},
 	{kind: disconnected, client: 7, cause: socketio.Cause{Kind: socketio.BrowserClosed, Detail: "1001"}},
+	{kind: goodbye},
 	{kind: verdict, client: 7},
 	{kind: verdict, client: 7, refused: protocol.NewError(protocol.CodeUnauthorized, "who?")},
 	{kind: frame, client: 7, data: []byte(`42["pong",{}]`)},

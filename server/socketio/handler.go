@@ -97,7 +97,7 @@ const (
 	// panicked.
 	ServerClosed
 	// Retrying: the client heard nothing from us for too long, and makes
-	// another connection (protocol.CloseRetry).
+	// another connection (protocol.CloseRetry), or its server has told it to.
 	Retrying
 )
 

@@ -50,6 +50,7 @@ func TestFailover(t *testing.T) {
 		{"the one that leads is stopped", true, func(n *node) { n.cmd.Process.Signal(syscall.SIGSTOP) }},
 		{"the one that leads is ended", true, func(n *node) { n.cmd.Process.Signal(syscall.SIGTERM) }},
 		{"the one that follows is killed", false, func(n *node) { n.cmd.Process.Kill() }},
+		{"the one that follows is ended", false, func(n *node) { n.cmd.Process.Signal(syscall.SIGTERM) }},
 		{"the one that follows is stopped", false, func(n *node) { n.cmd.Process.Signal(syscall.SIGSTOP) }},
 	} {
 		t.Run(c.name, func(t *testing.T) { testFailover(t, c.leads, c.harm) })
