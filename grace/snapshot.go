@@ -39,6 +39,16 @@ type SnapshotLoad struct {
 
 // Snapshot describes a participant who is not gone.
 func (t *Tracker) Snapshot(now time.Time, participant string) (Snapshot, bool) {
+	snap, ok := t.State(now, participant)
+	if ok {
+		snap.Ended = slices.Clone(t.seats[participant].ended)
+	}
+	return snap, ok
+}
+
+// State is Snapshot without Ended, which only Restore needs and which is most of
+// it once there were many loads.
+func (t *Tracker) State(now time.Time, participant string) (Snapshot, bool) {
 	s := t.seats[participant]
 	if s == nil {
 		return Snapshot{}, false
@@ -48,7 +58,7 @@ func (t *Tracker) Snapshot(now time.Time, participant string) (Snapshot, bool) {
 		Participant: s.id, Group: s.group, PageID: s.page, Epoch: s.epoch, Seq: s.seq,
 		Presence: s.presence, Since: s.since, Connected: s.attached,
 		Deadline: d.deadline, Phase: d.phase, Expected: d.expected,
-		Ended: slices.Clone(s.ended), LoadCount: s.loadCount, LoadTime: s.loadTime,
+		LoadCount: s.loadCount, LoadTime: s.loadTime,
 	}
 	if s.away {
 		snap.Reason = s.why

@@ -230,7 +230,7 @@ func (l *loop) joined(now time.Time, m *member, g groups.Group) {
 		States []protocol.PartnerState `json:"states"`
 	}{protocol.GroupReady{Group: g.Name, Members: g.Members}, l.statesOf(now, m.session.Participant)})
 	for _, partner := range g.Members {
-		if snap, ok := l.tracker.Snapshot(now, partner); ok && partner != m.session.Participant {
+		if snap, ok := l.tracker.State(now, partner); ok && partner != m.session.Participant {
 			l.send(m, protocol.EventPartnerState+partner, protocol.EventPartnerState, partnerState(now, snap, ""))
 		}
 	}

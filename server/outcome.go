@@ -293,7 +293,7 @@ func (l *loop) fill(now time.Time, pool waitroom.Pool) {
 
 // introduce tells the members of a group the state of a new one.
 func (l *loop) introduce(now time.Time, g groups.Group, participant string) {
-	snap, ok := l.tracker.Snapshot(now, participant)
+	snap, ok := l.tracker.State(now, participant)
 	for _, p := range g.Members {
 		if ok && p != participant {
 			l.send(l.members[p], protocol.EventPartnerState+participant, protocol.EventPartnerState, partnerState(now, snap, ""))

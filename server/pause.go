@@ -51,7 +51,7 @@ func (l *loop) pause(now time.Time, g groups.Group, name string) {
 func (l *loop) paused(now time.Time, g groups.Group) *protocol.GroupPaused {
 	var out *protocol.GroupPaused
 	for _, p := range g.Members {
-		snap, ok := l.tracker.Snapshot(now, p)
+		snap, ok := l.tracker.State(now, p)
 		if !ok || snap.Presence == protocol.Active {
 			continue
 		}
@@ -80,7 +80,7 @@ func (l *loop) sendAll(g groups.Group, key, event string, payload any) {
 func (l *loop) statesOf(now time.Time, participant string) []protocol.PartnerState {
 	var states []protocol.PartnerState
 	for _, p := range l.groups.Partners(participant) {
-		if snap, ok := l.tracker.Snapshot(now, p); ok {
+		if snap, ok := l.tracker.State(now, p); ok {
 			states = append(states, partnerState(now, snap, ""))
 		}
 	}

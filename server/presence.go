@@ -111,7 +111,7 @@ func (l *loop) attach(now time.Time, p *peer) {
 	delete(l.lobby.told, p.participant) // a new page knows nothing
 	l.publish(now)
 	for _, partner := range hello.Partners {
-		if snap, ok := l.tracker.Snapshot(now, partner); ok {
+		if snap, ok := l.tracker.State(now, partner); ok {
 			l.send(m, protocol.EventPartnerState+partner, protocol.EventPartnerState, partnerState(now, snap, ""))
 		}
 	}
@@ -218,7 +218,7 @@ func (l *loop) changed(now time.Time, c grace.Change) {
 	m := l.members[c.Participant]
 	spent := now.Sub(m.since)
 	m.account(now, c)
-	snap, seated := l.tracker.Snapshot(now, c.Participant)
+	snap, seated := l.tracker.State(now, c.Participant)
 	if seated {
 		m.session.Totals.Loads, m.session.Totals.LoadTime = snap.LoadCount, snap.LoadTime
 	} else { // gone, and forgotten by the tracker

@@ -34,7 +34,7 @@ func (o *openLoad) record(kind eventlog.Kind) eventlog.Record {
 
 // traceLoads is recordLoads with the loads that are open now.
 func (l *loop) traceLoads(now time.Time, m *member, why protocol.Reason) {
-	if snap, ok := l.tracker.Snapshot(now, m.session.Participant); ok {
+	if snap, ok := l.tracker.State(now, m.session.Participant); ok {
 		l.recordLoads(now, m, snap.Loads, why)
 	}
 }
