@@ -6,7 +6,7 @@
 import { fault } from "./errors.js";
 import { whenGone } from "./lifeline.js";
 import { program } from "./program.js";
-import { nextTask } from "./task.js";
+import { nextTask, whenIdle } from "./task.js";
 
 // A worker asks the page twice a second. If it has not for this many seconds in
 // which the page itself ran, it has died, or is caught in a loop.
@@ -14,12 +14,15 @@ const SILENT = 20;
 
 /**
  * startHost resolves with a host. Kind is "worker", "page", or "auto": a worker
- * if there can be one. First is what will be given to its dial() at first: a worker
- * need not wait until the page hears that it has started.
+ * if there can be one. Prepare is called while that starts, and returns what will
+ * be given to dial() at first: a worker need not wait until the page hears that
+ * it has started.
  */
-export async function startHost(kind, files, version, first) {
-	const companion = new Companion(first.settings.url);
+export async function startHost(kind, files, version, url, prepare) {
+	const companion = new Companion(url);
 	try {
+		await nextTask(); // one of the page's tasks is as short as it can be
+		const first = prepare();
 		if (kind !== "page") {
 			try {
 				return await WorkerHost.start(companion, { ...files, version }, first);
@@ -57,7 +60,7 @@ class Companion {
 			this.working = true;
 			this.settle();
 			if (data.ask) this.worker?.postMessage({}); // this thread runs
-			else if (data.lifeline) this.forgo = whenGone(data.lifeline, () => this.#lost("the worker has ended"));
+			else if (data.lifeline) this.#watch(data.lifeline);
 			else this.take?.(data);
 		};
 		this.worker.onerror = (e) => {
@@ -68,6 +71,10 @@ class Companion {
 		this.timer = setInterval(() => {
 			if (this.working && ++silent > SILENT) this.#lost(`the worker has been silent for ${SILENT} s`);
 		}, 1000);
+	}
+
+	#watch(lifeline) {
+		this.forgo = whenIdle(() => (this.forgo = whenGone(lifeline, () => this.#lost("the worker has ended"))));
 	}
 
 	// lost is the end of a worker that cannot tell of it.

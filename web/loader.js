@@ -9,7 +9,7 @@
 import { Ending } from "./ending.js";
 import { fault, report, text } from "./errors.js";
 import { startHost } from "./hosts.js";
-import { nextTask } from "./task.js";
+import { nextTask, whenIdle } from "./task.js";
 
 export const version = "0.1.0";
 
@@ -63,15 +63,19 @@ export async function connect(options = {}) {
 	const kept = tokenStore(url, o.participant);
 	const settings = {
 		url, participant: o.participant, experiment: o.experiment, group: o.group,
-		token: o.token ?? kept.get(), pageId: o.pageId ?? pageId, timeoutMs: o.timeoutMs,
+		token: o.token, pageId: o.pageId ?? pageId, timeoutMs: o.timeoutMs,
 		connectTimeoutMs: o.connectTimeoutMs, silenceMs: o.silenceMs, latencyMs: o.latencyMs,
 		backoffMinMs: o.backoffMinMs, backoffMaxMs: o.backoffMaxMs, queueSize: o.queueSize, keep: o.keep,
 	};
 	const link = new Link({ ...o, url }, kept);
+	const prepare = () => {
+		settings.token ??= kept.get();
+		return { settings, link };
+	};
 	const host = await inTime(startHost(o.host, {
 		wasmURL: new URL(o.wasmURL ?? "loader.wasm", base).href,
 		execURL: new URL(o.wasmExecURL ?? "wasm_exec.js", base).href,
-	}, version, { settings, link }), o);
+	}, version, url, prepare), o);
 	settings.timeoutMs = Math.max(1, o.timeoutMs - (performance.now() - began));
 	try {
 		return await dial(host, settings, o, link).catch((err) => {
@@ -155,7 +159,7 @@ class Link {
 		this.fresh = undefined;
 		const data = json === undefined ? undefined : JSON.parse(json);
 		if (event === "session") {
-			this.kept.set(data.token);
+			void nextTask().then(() => this.kept.set(data.token)); // storage takes a while at first
 			this.session = { participant: data.participant, token: data.token };
 			this.host?.say(this.session);
 		}
@@ -252,7 +256,7 @@ class Session {
 
 	constructor(link) {
 		this.#link = link;
-		starter().catch(() => {}); // told to whoever loads
+		whenIdle(() => starter().catch(() => {})); // told to whoever loads
 	}
 
 	get participant() { return this.#link.state.participant; }

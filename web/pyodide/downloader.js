@@ -5,7 +5,10 @@ import { text } from "../errors.js";
 import { count, whole } from "./download.js";
 
 const PAUSE_MS = 100; // between two messages of bytes: each costs the page time
-const KEPT_MS = 30_000; // once all is done; for as long the browser may add to the compiled code that it keeps
+// Once all is done. Chromium keeps compiled code for the next visit through the
+// thread that compiled it, and only when a megabyte of it has been optimized:
+// after some 10 s of Python, not after a start alone.
+const KEPT_MS = 30_000;
 
 onmessage = async ({ data: { library, wasm } }) => {
 	postMessage({});
