@@ -134,7 +134,7 @@ func TestFollowerDies(t *testing.T) {
 	dying.follows.relay.Close() // as if it had been killed: nothing is said
 	q.expectState("p", protocol.Away)
 	<-p.closed
-	p, hello = other.connect(fmt.Sprintf(`{"participant":"p","page_id":"1","token":%q,"loads":[{"id":%q}]}`, hello.Token, lease.ID))
+	_, hello = other.connect(fmt.Sprintf(`{"participant":"p","page_id":"1","token":%q,"loads":[{"id":%q}]}`, hello.Token, lease.ID))
 	if !hello.Restored {
 		t.Errorf("greeted with %+v", hello)
 	}
