@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"slices"
 	"testing"
 
 	"initgrace/grace/protocol"
@@ -23,7 +24,12 @@ func TestPreload(t *testing.T) {
 	}
 	l.WaitFor("player", protocol.Loading, patience)
 	l.WaitFor("player", protocol.Active, patience)
-	l.wantHistory("player", protocol.Active, protocol.Loading, protocol.Active)
+	// While 25 MB arrive, a page on a machine with other things to do may be silent
+	// for long enough to be called blocked.
+	history := slices.DeleteFunc(l.History("player"), func(p protocol.Presence) bool { return p == protocol.Blocked })
+	if history = slices.Compact(history); !slices.Equal(history, []protocol.Presence{protocol.Active, protocol.Loading, protocol.Active}) {
+		t.Errorf("the player went through %v", l.History("player"))
+	}
 	if totals := l.session("player").Totals; totals.Loads != 1 || totals.LoadFailures != 0 {
 		t.Errorf("the stored totals are %+v", totals)
 	}
