@@ -99,12 +99,18 @@ func (r *rig) follower(cfg Config) *rig {
 		r.t.Fatal(err)
 	}
 	f.Lead(r.http.Listener.Addr().String())
-	for deadline := r.deadline(); f.relay.Leader() == ""; time.Sleep(time.Millisecond) {
-		deadline.check("the leader is not reached")
-	}
+	r.reached(f)
 	other := &rig{t: r.t, srv: r.srv, http: httptest.NewServer(f), observed: r.observed, follows: f}
 	r.t.Cleanup(other.end)
 	return other
+}
+
+// reached waits until a server that follows has a leader.
+func (r *rig) reached(f *Follower) {
+	r.t.Helper()
+	for deadline := r.deadline(); f.relay.Leader() == ""; time.Sleep(time.Millisecond) {
+		deadline.check("the leader is not reached")
+	}
 }
 
 // end ends the server that follows.

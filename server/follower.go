@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"fmt"
 	"net/http"
 
 	"initgrace/grace/protocol"
@@ -79,10 +78,4 @@ func (f *Follower) Close(ctx context.Context) error {
 	err := f.sock.Close(ctx)
 	f.relay.Close()
 	return err
-}
-
-func say(w http.ResponseWriter, what string) {
-	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	w.Header().Set("Cache-Control", "no-store")
-	fmt.Fprintln(w, what)
 }

@@ -15,12 +15,18 @@ import (
 	"initgrace/grace/protocol"
 )
 
+// several is the Config of a server that others may follow, and theirs.
+func several() Config {
+	return Config{Relay: true, Policy: quick(), PageInterval: 150 * time.Millisecond}
+}
+
 // Partners at three servers: one that leads, and two that follow. What one of
 // them says reaches the others in order and once, whoever they are connected to,
 // and a freeze is a freeze everywhere.
 func TestPartnersAtSeveralServers(t *testing.T) {
 	t.Parallel()
-	cfg := Config{Relay: true, Policy: quick(), PageInterval: 150 * time.Millisecond, AdminToken: "open"}
+	cfg := several()
+	cfg.AdminToken = "open"
 	r := start(t, cfg)
 	servers := []*rig{r, r.follower(cfg), r.follower(cfg)}
 	var people []*plain
@@ -95,7 +101,7 @@ func TestPartnersAtSeveralServers(t *testing.T) {
 // A refusal crosses as it is, and a replaced connection is told wherever it was.
 func TestFollowersAdmitAsTheLeaderSays(t *testing.T) {
 	t.Parallel()
-	cfg := Config{Relay: true, Policy: quick(), PageInterval: 150 * time.Millisecond}
+	cfg := several()
 	r := start(t, cfg)
 	one, two := r.follower(cfg), r.follower(cfg)
 	if _, err := one.dial(`{"participant":"no spaces"}`); err == nil || !strings.Contains(err.Error(), string(protocol.CodeUnauthorized)) {
@@ -123,7 +129,7 @@ func TestFollowersAdmitAsTheLeaderSays(t *testing.T) {
 // off, not gone, come back at another server, and their partner never moves.
 func TestFollowerDies(t *testing.T) {
 	t.Parallel()
-	cfg := Config{Relay: true, Policy: quick(), PageInterval: 150 * time.Millisecond}
+	cfg := several()
 	r := start(t, cfg)
 	dying, other := r.follower(cfg), r.follower(cfg)
 	q, _ := other.connect(`{"participant":"q","group":"g"}`)
@@ -151,7 +157,7 @@ func TestFollowerDies(t *testing.T) {
 // back as it was told.
 func TestFollowerLeaves(t *testing.T) {
 	t.Parallel()
-	cfg := Config{Relay: true, Policy: quick(), PageInterval: 150 * time.Millisecond}
+	cfg := several()
 	r := start(t, cfg)
 	leaving := r.follower(cfg)
 	p, hello := leaving.connect(`{"participant":"p","page_id":"1"}`)
@@ -172,7 +178,7 @@ func TestFollowerLeaves(t *testing.T) {
 // comes back to the next one.
 func TestLeaderLeaves(t *testing.T) {
 	t.Parallel()
-	cfg := Config{Relay: true, Policy: quick(), PageInterval: 150 * time.Millisecond}
+	cfg := several()
 	r := start(t, cfg)
 	f := r.follower(cfg)
 	p, _ := f.connect(`{"participant":"p"}`)
@@ -193,9 +199,7 @@ func TestLeaderLeaves(t *testing.T) {
 	} else {
 		f.Lead("127.0.0.1:1") // nobody is there
 		f.Lead(next.http.Listener.Addr().String())
-		for deadline := r.deadline(); f.relay.Leader() == ""; time.Sleep(time.Millisecond) {
-			deadline.check("the next leader is not reached")
-		}
+		r.reached(f)
 		f.Close(ctx)
 	}
 }

@@ -11,13 +11,12 @@ import (
 // healthz says whether the process lives: one that does not answer, or says
 // no, should be started again.
 func (s *Server) healthz(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	w.Header().Set("Cache-Control", "no-store")
 	select {
 	case <-s.loop.done:
+		w.Header().Set("Cache-Control", "no-store")
 		http.Error(w, "shutting down", http.StatusServiceUnavailable)
 	default:
-		fmt.Fprintln(w, "ok")
+		say(w, "ok")
 	}
 }
 
@@ -27,15 +26,14 @@ const readyTime = 2 * time.Second
 // readyz says whether new participants should be sent here now: the loop takes
 // tasks, what it decides is stored, and the server is not about to leave.
 func (s *Server) readyz(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	w.Header().Set("Cache-Control", "no-store")
 	ctx, cancel := context.WithTimeout(r.Context(), readyTime)
 	defer cancel()
 	if err := s.ready(ctx); err != nil {
+		w.Header().Set("Cache-Control", "no-store")
 		http.Error(w, err.Error(), http.StatusServiceUnavailable)
 		return
 	}
-	fmt.Fprintln(w, "ready")
+	say(w, "ready")
 }
 
 func (s *Server) ready(ctx context.Context) error {
@@ -67,4 +65,11 @@ func (s *Server) ready(ctx context.Context) error {
 		return errors.New("the store does not answer")
 	}
 	return nil
+}
+
+// say answers in words that are true for now.
+func say(w http.ResponseWriter, what string) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store")
+	fmt.Fprintln(w, what)
 }

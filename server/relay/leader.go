@@ -46,7 +46,7 @@ func (l *Leader) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, fmt.Sprintf("this server speaks %s: all servers must be of one version", language), http.StatusUpgradeRequired)
 		return
 	}
-	b := &branch{Leader: l, from: host(r.RemoteAddr), clients: map[uint64]*remote{}}
+	b := &branch{Leader: l, from: r.RemoteAddr, clients: map[uint64]*remote{}}
 	if !l.add(b) {
 		http.Error(w, "this server is shutting down", http.StatusServiceUnavailable)
 		return
@@ -90,7 +90,9 @@ func (l *Leader) Close(ctx context.Context) error {
 	l.mu.Lock()
 	l.closing = true
 	for b := range l.branches {
-		b.closeClients()
+		for _, r := range b.clients {
+			r.Close(shuttingDown, socketio.ComeBack)
+		}
 	}
 	l.settle()
 	l.mu.Unlock()
@@ -303,13 +305,6 @@ func (b *branch) lost() []*remote {
 	defer b.mu.Unlock()
 	b.over = true
 	return slices.Collect(maps.Values(b.clients))
-}
-
-// closeClients is called under the Leader's lock.
-func (b *branch) closeClients() {
-	for _, r := range b.clients {
-		r.Close(shuttingDown, socketio.ComeBack)
-	}
 }
 
 // call runs a call of the Handler's: a fault in it ends one connection.

@@ -18,9 +18,7 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
-	"net"
 	"net/http"
-	"strings"
 	"time"
 )
 
@@ -52,12 +50,4 @@ func keyOf(secret []byte) string {
 // authentic says whether a request comes from a Follower.
 func authentic(r *http.Request, key string) bool {
 	return hmac.Equal([]byte(r.Header.Get(keyHeader)), []byte(key))
-}
-
-// host is an address without its port.
-func host(addr string) string {
-	if h, _, err := net.SplitHostPort(addr); err == nil {
-		return h
-	}
-	return strings.Trim(addr, "[]")
 }

@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,6 +14,7 @@ import (
 	"syscall"
 	"time"
 
+	"initgrace/server/deploy/deploytest"
 	"initgrace/server/store/redis/redistest"
 )
 
@@ -125,20 +125,19 @@ func (c contestant) start(work string) (*process, error) {
 		}
 		args[slices.Index(args, "{redis}")] = p.redis.URL
 	}
-	addr, err := p.run(&p.cmd, args, "serves http://")
-	if err != nil {
+	var addr string
+	if p.cmd, addr, err = p.run(args, "serves http://"); err != nil {
 		p.stop()
 		return nil, fmt.Errorf("%s does not start: %w: %s", c.name, err, lastLine(p.said.Bytes()))
 	}
 	p.addrs = append(p.addrs, addr)
 	for range c.others {
-		var other *exec.Cmd
-		addr, err := p.run(&other, args, "stands by at http://")
+		other, addr, err := p.run(args, "stands by at http://")
 		if other != nil {
 			p.others = append(p.others, other)
 		}
 		if err == nil {
-			err = ready(addr)
+			err = deploytest.Ready(addr)
 		}
 		if err != nil {
 			p.stop()
@@ -149,18 +148,18 @@ func (c contestant) start(work string) (*process, error) {
 	return p, nil
 }
 
-// run starts a command and waits until it says where it listens.
-func (p *process) run(cmd **exec.Cmd, args []string, says string) (addr string, err error) {
-	c := exec.Command(args[0], args[1:]...)
-	c.Stderr = &p.said
-	out, err := c.StdoutPipe()
+// run starts a command and waits until it says where it listens. The command is
+// nil if it did not start.
+func (p *process) run(args []string, says string) (cmd *exec.Cmd, addr string, err error) {
+	cmd = exec.Command(args[0], args[1:]...)
+	cmd.Stderr = &p.said
+	out, err := cmd.StdoutPipe()
 	if err == nil {
-		err = c.Start()
+		err = cmd.Start()
 	}
 	if err != nil {
-		return "", err
+		return nil, "", err
 	}
-	*cmd = c
 	address := make(chan string, 1)
 	go func() {
 		defer close(address)
@@ -175,26 +174,9 @@ func (p *process) run(cmd **exec.Cmd, args []string, says string) (addr string, 
 	case <-time.After(20 * time.Second):
 	}
 	if addr == "" {
-		return "", errors.New("it does not say where it listens")
+		return cmd, "", errors.New("it does not say where it listens")
 	}
-	return addr, nil
-}
-
-// ready waits until a server admits participants.
-func ready(addr string) error {
-	for began := time.Now(); ; time.Sleep(20 * time.Millisecond) {
-		res, err := http.Get("http://" + addr + "/readyz")
-		if err == nil {
-			res.Body.Close()
-			if res.StatusCode == http.StatusOK {
-				return nil
-			}
-			err = errors.New(res.Status)
-		}
-		if time.Since(began) > 20*time.Second {
-			return err
-		}
-	}
+	return cmd, addr, nil
 }
 
 // stop kills the processes.

@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"net/http"
 	"os"
 	"os/exec"
 	"slices"
@@ -69,7 +68,9 @@ func testFailover(t *testing.T, leads bool, harm func(*node)) {
 	harmed.wait(t, "serves")
 	other := startNode(t, db.URL, study)
 	other.wait(t, "stands by")
-	other.ready(t)
+	if err := deploytest.Ready(other.addr); err != nil {
+		t.Fatal(err)
+	}
 	if !leads {
 		harmed, other = other, harmed
 	}
@@ -281,23 +282,6 @@ func (n *node) wait(t *testing.T, what string) {
 			}
 		case <-timeout:
 			t.Fatalf("%s does not say that it %s", n.addr, what)
-		}
-	}
-}
-
-// ready waits until the server admits participants.
-func (n *node) ready(t *testing.T) {
-	t.Helper()
-	for deadline := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
-		res, err := http.Get("http://" + n.addr + "/readyz")
-		if err == nil {
-			res.Body.Close()
-			if res.StatusCode == http.StatusOK {
-				return
-			}
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("%s admits nobody: %v", n.addr, err)
 		}
 	}
 }

@@ -80,6 +80,23 @@ func FreeAddr() (string, error) {
 	return l.Addr().String(), nil
 }
 
+// Ready waits until the server at an address admits participants.
+func Ready(addr string) error {
+	for began := time.Now(); ; time.Sleep(20 * time.Millisecond) {
+		res, err := http.Get("http://" + addr + "/readyz")
+		if err == nil {
+			res.Body.Close()
+			if res.StatusCode == http.StatusOK {
+				return nil
+			}
+			err = errors.New(res.Status)
+		}
+		if time.Since(began) > time.Minute {
+			return fmt.Errorf("%s admits nobody: %w", addr, err)
+		}
+	}
+}
+
 // Nginx is a running nginx.
 type Nginx struct {
 	Addr string
