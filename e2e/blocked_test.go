@@ -18,7 +18,7 @@ func TestBusyLoop(t *testing.T) {
 	work(player, "page.block(18000)")
 	began := l.WaitFor("player", protocol.Loading, patience)
 	ended := l.WaitFor("player", protocol.Active, patience)
-	wantTook(t, "the load", ended.At.Sub(began.At), longBlock, longBlock+10*time.Second)
+	wantTook(t, "the load", ended.At.Sub(began.At), longBlock, longBlock+patience)
 	await[any](player, "page.outcome")
 	wantKept(l, player, partner, 1)
 }
@@ -32,7 +32,7 @@ func TestSynchronousPython(t *testing.T) {
 	work(player, "page.python(18)")
 	began := l.WaitFor("player", protocol.Loading, patience)
 	ended := l.WaitFor("player", protocol.Active, patience)
-	wantTook(t, "the Python", ended.At.Sub(began.At), longBlock, longBlock+10*time.Second)
+	wantTook(t, "the Python", ended.At.Sub(began.At), longBlock, longBlock+patience)
 	await[any](player, "page.outcome")
 	wantKept(l, player, partner, 2)
 }
@@ -67,8 +67,8 @@ func TestControl(t *testing.T) {
 	l := newStudy(t, plain, func(c *server.Config) { c.Policy.ProbeInterval = -1 })
 	player, partner := couple(l)
 	player.start("page.run(async () => page.block(24000))")
-	l.WaitFor("player", protocol.Away, l.Policy.PageTimeout+pageInterval+10*time.Second)
-	gone := l.WaitFor("player", protocol.Gone, l.Policy.ReconnectTimeout+10*time.Second)
+	l.WaitFor("player", protocol.Away, patience)
+	gone := l.WaitFor("player", protocol.Gone, patience)
 	if gone.Reason != protocol.ReasonReconnectTimeout {
 		t.Errorf("gone for %s", gone.Reason)
 	}
@@ -84,8 +84,8 @@ func TestUndeclaredBlock(t *testing.T) {
 	l := newStudy(t, plain, nil)
 	player, partner := couple(l)
 	player.start("page.run(async () => page.block(4000))")
-	blocked := l.WaitFor("player", protocol.Blocked, l.Policy.BlockedAfter+10*time.Second)
-	l.WaitFor("player", protocol.Active, 10*time.Second)
+	blocked := l.WaitFor("player", protocol.Blocked, patience)
+	l.WaitFor("player", protocol.Active, patience)
 	if blocked.Reason != protocol.ReasonPageSilent {
 		t.Errorf("blocked for %s", blocked.Reason)
 	}

@@ -41,15 +41,15 @@ func TestTabClosed(t *testing.T) {
 func wantGone(l *Lab, partner *Page, at time.Time) {
 	l.t.Helper()
 	away := l.WaitFor("player", protocol.Away, patience)
-	gone := l.WaitFor("player", protocol.Gone, l.Policy.LeaveTimeout+10*time.Second)
-	wantTook(l.t, "noticing the end", away.At.Sub(at), -10*time.Millisecond, 3*time.Second)
+	gone := l.WaitFor("player", protocol.Gone, patience)
+	wantTook(l.t, "noticing the end", away.At.Sub(at), -10*time.Millisecond, 3*slack)
 	wantTook(l.t, "the hold", gone.At.Sub(away.At), l.Policy.LeaveTimeout, l.Policy.LeaveTimeout+slack)
 	if away.Reason != protocol.ReasonPageClosed || gone.Reason != protocol.ReasonLeaveTimeout {
 		l.t.Errorf("away for %s, gone for %s", away.Reason, gone.Reason)
 	}
 	wantTold(partner, "player", protocol.Loading, protocol.Away, protocol.Gone)
 	told := await[int64](partner, `page.seen.find((e) => e.name === "partner_state" && e.data.state === "away").at`)
-	wantTook(l.t, "telling the partner", time.UnixMilli(told).Sub(at), -10*time.Millisecond, 3*time.Second)
+	wantTook(l.t, "telling the partner", time.UnixMilli(told).Sub(at), -10*time.Millisecond, 3*slack)
 	l.wantHistory("player", protocol.Active, protocol.Loading, protocol.Away, protocol.Gone)
 	if s := l.session("player"); s.Presence != protocol.Gone || len(s.Loads) != 0 {
 		l.t.Errorf("stored: %s with the loads %v", s.Presence, s.Loads)

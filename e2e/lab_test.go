@@ -51,7 +51,7 @@ func scaled() grace.Policy {
 const pageInterval = 500 * time.Millisecond
 
 // slack is what the scheduling of a busy machine may add to a deadline.
-const slack = time.Second
+const slack = 3 * time.Second
 
 // A Lab is a real server on a real listener, what it observed, and the network
 // in front of it.
