@@ -101,7 +101,7 @@ func TestUndeclaredBlockTooLong(t *testing.T) {
 	at := time.Now()
 	player.start("page.run(async () => page.block(8000))")
 	gone := l.WaitFor("player", protocol.Gone, patience)
-	wantTook(t, "giving up", gone.At.Sub(at), l.Policy.BlockedTimeout-pageInterval-slack, l.Policy.BlockedTimeout+slack)
+	wantTook(t, "giving up", gone.At.Sub(at), l.Policy.BlockedTimeout-pageInterval-time.Second, l.Policy.BlockedTimeout+slack)
 	await[any](player, "page.outcome")
 	l.wantHistory("player", protocol.Active, protocol.Blocked, protocol.Gone)
 	wantTold(partner, "player", protocol.Blocked, protocol.Gone)
