@@ -3,6 +3,7 @@
 // worker. To the page both are the same: dial() begins a session, and gives a
 // handle to it.
 
+import { clock } from "./clock.js";
 import { fault } from "./errors.js";
 import { whenGone } from "./lifeline.js";
 import { program } from "./program.js";
@@ -16,22 +17,22 @@ const SILENT = 20;
  * startHost resolves with a host. Kind is "worker", "page", or "auto": a worker
  * if there can be one. Prepare is called while that starts, and returns what will
  * be given to dial() at first: a worker need not wait until the page hears that
- * it has started.
+ * its program has started.
  */
 export async function startHost(kind, files, version, url, prepare) {
-	const companion = new Companion(url);
+	const companion = new Companion(url, kind !== "page" && { ...files, version, url });
 	try {
-		await nextTask(); // one of the page's tasks is as short as it can be
-		const first = prepare();
 		if (kind !== "page") {
 			try {
-				return await WorkerHost.start(companion, { ...files, version }, first);
+				return await WorkerHost.start(companion, prepare);
 			} catch (err) {
 				const final = ["crashed", "version_mismatch"].includes(err.code);
 				if (final || kind === "worker") throw err;
 				companion.forget();
 			}
 		}
+		await nextTask(); // one of the page's tasks is as short as it can be
+		prepare();
 		return new PageHost(companion, await program(files.wasmURL, files.execURL, version));
 	} catch (err) {
 		companion.stop();
@@ -45,9 +46,12 @@ export async function startHost(kind, files, version, url, prepare) {
 class Companion {
 	working = false; // it has said something
 
-	constructor(url) {
+	/** Start is what the worker shall start, if anything (worker.js). */
+	constructor(url, start) {
+		const address = new URL("worker.js", import.meta.url);
+		if (start) address.hash = encodeURIComponent(JSON.stringify(start));
 		try {
-			this.worker = new Worker(new URL("worker.js", import.meta.url), { type: "module", name: "initgrace" });
+			this.worker = new Worker(address, { type: "module", name: "initgrace" });
 		} catch { // another origin's, or forbidden by the page's policy
 			this.ready = Promise.resolve();
 			return;
@@ -59,7 +63,7 @@ class Companion {
 			silent = 0;
 			this.working = true;
 			this.settle();
-			if (data.ask) this.worker?.postMessage({}); // this thread runs
+			if (data.ask) this.post({}); // this thread runs
 			else if (data.lifeline) this.#watch(data.lifeline);
 			else this.take?.(data);
 		};
@@ -96,22 +100,26 @@ class Companion {
 		return Promise.race([this.ready, new Promise((resolve) => setTimeout(resolve, ms))]);
 	}
 
+	post(message) {
+		this.worker?.postMessage({ ...message, at: clock() });
+	}
+
 	say(what) {
-		this.worker?.postMessage({ say: what });
+		this.post({ say: what });
 	}
 
 	/** What was begun in the worker is not wanted any more. */
 	forget() {
 		this.take = undefined;
-		this.worker?.postMessage({ cancel: true });
+		this.post({ cancel: true });
 	}
 
 	/** The worker ends by itself when its sockets are closed; or else is ended. */
 	stop() {
 		const { worker } = this;
 		if (!worker) return;
+		this.post({ stop: true });
 		this.#done();
-		worker.postMessage({ stop: true });
 		setTimeout(() => worker.terminate(), 3000);
 	}
 }
@@ -157,16 +165,17 @@ class WorkerHost {
 	#thrown = new Map(); // what that threw
 	#last = 0;
 
-	static async start(companion, files, { settings, link }) {
+	static async start(companion, prepare) {
 		const failed = (message) => fault("worker_unavailable", "there is no worker here: " + message);
 		if (!companion.worker) throw failed("it could not be made");
 		const host = new WorkerHost(companion);
 		const started = new Promise((resolve) => (host.#answer = resolve));
-		companion.worker.postMessage({ start: files });
-		host.#early = host.dial(settings, link);
-		host.#early.session.catch(() => {}); // told to whoever dials
 		await Promise.race([started, companion.within(10_000)]);
 		if (!companion.working) await nextTask(); // the page may have been blocked all that time
+		// The program is on its way by now, and this thread has nothing to do.
+		const { settings, link } = prepare();
+		host.#early = host.dial(settings, link);
+		host.#early.session.catch(() => {}); // told to whoever dials
 		const result = companion.working ? await started : await Promise.race([started, undefined]);
 		if (!result) throw failed("it did not start in time");
 		if (result.crash) throw failed(result.crash.message);
@@ -185,7 +194,7 @@ class WorkerHost {
 		if (early) return early;
 		this.link = link;
 		const session = this.#call("dial", { ...settings, host: this.name }).then(() => this.#handle());
-		return { session, cancel: () => this.#post({ cancel: true }) };
+		return { session, cancel: () => this.companion.post({ cancel: true }) };
 	}
 
 	say(what) {
@@ -213,26 +222,22 @@ class WorkerHost {
 				});
 			},
 			hide: (persisted) => {
-				this.#post({ hide: persisted });
+				this.companion.post({ hide: persisted });
 				// The worker may not come to it any more.
 				const { url, session } = this.link;
 				navigator.sendBeacon?.(new URL("initgrace/pagehide", url), JSON.stringify(session));
 			},
-			show: () => this.#post({ show: true }),
-			retry: () => this.#post({ retry: true }),
+			show: () => this.companion.post({ show: true }),
+			retry: () => this.companion.post({ retry: true }),
 		};
 		for (const method of ["emit", "send", "save", "close"]) handle[method] = (...args) => this.#call(method, ...args);
 		return handle;
 	}
 
-	#post(message) {
-		this.companion.worker?.postMessage(message);
-	}
-
 	#call(method, ...args) {
 		return new Promise((resolve, reject) => {
 			this.#calls.set(++this.#last, { method, resolve, reject });
-			this.#post({ call: this.#last, method, args });
+			this.companion.post({ call: this.#last, method, args });
 		});
 	}
 
@@ -261,10 +266,10 @@ class WorkerHost {
 	async #run(n, leased) {
 		try {
 			await this.#runs.get(n)((...args) => this.#call("progress", n, ...args), leased);
-			this.#post({ ran: n });
+			this.companion.post({ ran: n });
 		} catch (err) {
 			this.#thrown.set(n, err);
-			this.#post({ ran: n, error: { name: String(err?.name ?? ""), message: String(err?.message ?? err) } });
+			this.companion.post({ ran: n, error: { name: String(err?.name ?? ""), message: String(err?.message ?? err) } });
 		}
 	}
 }

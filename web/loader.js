@@ -150,7 +150,14 @@ class Link {
 		this.handle = handle;
 		void this.state; // there is always a last one
 		for (const [event, fn] of Object.entries(this.onPage)) globalThis.addEventListener?.(event, fn);
+		this.keep();
 		setTimeout(() => { this.flowing = true; this.deliver(); });
+	}
+
+	// keep waits until the page has done what it waited for connect to do:
+	// storage takes a while at first.
+	keep() {
+		void nextTask().then(() => this.kept.set(this.session.token));
 	}
 
 	// receive is called by Go, with its stack below: nothing of the page's runs
@@ -159,9 +166,9 @@ class Link {
 		this.fresh = undefined;
 		const data = json === undefined ? undefined : JSON.parse(json);
 		if (event === "session") {
-			void nextTask().then(() => this.kept.set(data.token)); // storage takes a while at first
 			this.session = { participant: data.participant, token: data.token };
 			this.host?.say(this.session);
+			if (this.handle) this.keep();
 		}
 		if (event === "close" && this.handle) void this.state; // it stays readable
 		this.emitLocal(event, data);

@@ -5,17 +5,17 @@ import { fault, text } from "./errors.js";
 const programs = new Map(); // wasm address → Promise of a running program
 
 // program starts loader.wasm, once for a thread; after a failure it may be tried
-// again.
-export function program(wasmURL, execURL, version) {
+// again. Ahead, if there is one, has a socket for it.
+export function program(wasmURL, execURL, version, ahead) {
 	if (!programs.has(wasmURL)) {
-		const started = start(wasmURL, execURL, version);
+		const started = start(wasmURL, execURL, version, ahead);
 		programs.set(wasmURL, started);
 		started.catch(() => programs.delete(wasmURL));
 	}
 	return programs.get(wasmURL);
 }
 
-async function start(wasmURL, execURL, version) {
+async function start(wasmURL, execURL, version, ahead) {
 	const compiled = compile(wasmURL); // while Go's support is loaded
 	compiled.catch(() => {}); // told below
 	const Go = await goSupport(execURL);
@@ -50,7 +50,7 @@ async function start(wasmURL, execURL, version) {
 		throw fault("version_mismatch", `loader.js is version ${version}, ${wasmURL} is version ` +
 			`${running.factory.version}: reload the page, or serve both from one build`);
 	}
-	running.factory.track(() => trackNextSocket(running.sockets));
+	running.factory.track(() => trackNextSocket(running.sockets, ahead));
 	return running;
 }
 
@@ -108,11 +108,11 @@ async function compile(url) {
 
 // trackNextSocket gets hold of the WebSocket that Go is about to open, by
 // standing in for the constructor until it is called, in the same task.
-function trackNextSocket(sockets) {
+function trackNextSocket(sockets, ahead) {
 	const Native = globalThis.WebSocket;
 	globalThis.WebSocket = function (...args) {
 		globalThis.WebSocket = Native;
-		const ws = new Native(...args);
+		const ws = ahead?.take(args[0]) ?? new Native(...args);
 		sockets.add(ws);
 		ws.addEventListener("close", () => sockets.delete(ws));
 		return ws;

@@ -5,14 +5,16 @@
 // where a WebSocket pong may be a proxy's. Beats are sent while a load is open or
 // the page is silent, and say for how long the page has been.
 //
-// It runs the Go program and holds its socket, when it is asked to {start}
-// (hosts.js). Then it also tells the server of the page, and measures how long
-// the page was blocked in a load.
+// It runs the Go program and holds its socket, when its address says so: then it
+// also tells the server of the page, and measures how long the page was blocked
+// in a load.
 //
 // The page is asked twice a second, and forty times during a load. Whatever it
-// posts is an answer. With {say} it tells what beats need: {url},
-// {participant, token}, {loading}.
+// posts is an answer, and says when it was given. With {say} it tells what beats
+// need: {url}, {participant, token}, {loading}.
 
+import { Ahead } from "./ahead.js";
+import { clock } from "./clock.js";
 import { text } from "./errors.js";
 import { hold } from "./lifeline.js";
 import { program } from "./program.js";
@@ -22,39 +24,40 @@ const pause = 25; // ms between two questions during a load
 const least = 100; // ms that count as a block
 
 const page = {};
-let heard = performance.now();
-let asked = false;
+let heard = clock(); // when the page ran last
+let asked; // when it was asked what it has not answered
 let next; // timer of the next question
 const blocks = new Map(); // of the loads under way, by number: {total, longest}
 
 onmessage = ({ data }) => {
-	const now = performance.now();
-	const late = now - heard - pause;
-	if (late >= least) {
+	// It was blocked if it kept a question waiting: on a busy machine this thread
+	// comes late as well.
+	if (data.at - asked >= least) {
+		const blocked = data.at - heard - pause;
 		for (const b of blocks.values()) {
-			b.total += late;
-			b.longest = Math.max(b.longest, late);
+			b.total += blocked;
+			b.longest = Math.max(b.longest, blocked);
 		}
 	}
-	heard = now;
+	heard = data.at;
 	if (data.say) Object.assign(page, data.say);
 	else take(data);
 	handle?.alive();
-	asked = false;
+	asked = undefined;
 	clearTimeout(next);
 	next = setTimeout(ask, blocks.size ? pause : every / 2);
 };
 
 function ask() {
 	if (asked) return;
-	asked = true;
+	asked = clock();
 	postMessage({ ask: true });
 }
 ask(); // also says that this thread has started
 hold().then((lifeline) => postMessage({ lifeline }));
 
 setInterval(() => {
-	const silent = performance.now() - heard;
+	const silent = clock() - heard;
 	if (!page.token || !(page.loading || silent > every)) return;
 	// Nobody waits for the answer: in some browsers it arrives only when the
 	// page runs again. It is not read, so that any origin may ask ("no-cors").
@@ -75,6 +78,7 @@ let starting; // Promise of the running program
 let running;
 let handle; // of the session
 let abort;
+let ahead; // a socket for the program
 let cancelled = false;
 let told; // the session's state as the page knows it
 const steps = new Map(); // number of a load → its progress()
@@ -83,7 +87,6 @@ const failures = new Map(); // → what that threw, as an error of this thread
 
 function take(m) {
 	if (m.call) return call(m.call, m.method, m.args);
-	if (m.start) return start(m.start);
 	if (m.ran) return ran(m.ran, m.error);
 	if (m.cancel) return cancel();
 	if (m.stop) return stop();
@@ -92,18 +95,25 @@ function take(m) {
 	if ("hide" in m) return handle?.hide(m.hide);
 }
 
-async function start({ wasmURL, execURL, version }) {
+async function start({ wasmURL, execURL, version, url }) {
+	ahead = new Ahead(url);
 	try {
-		running = await (starting = program(wasmURL, execURL, version));
+		running = await (starting = program(wasmURL, execURL, version, ahead));
 		running.links.add({ crash: ({ message }) => ((handle = undefined), postMessage({ crash: { message } })) });
 		postMessage({ started: true });
 	} catch (err) {
+		ahead.close();
 		postMessage({ failed: { code: err.code, message: text(err) } });
 	}
 }
 
+// What is to be started is in this worker's address (hosts.js): a message would
+// wait until the page's thread has time for it.
+if (location.hash) start(JSON.parse(decodeURIComponent(location.hash.slice(1))));
+
 function cancel() {
 	cancelled = true;
+	ahead?.close();
 	abort?.();
 }
 
@@ -155,7 +165,7 @@ const methods = {
 	load: (n, options) => handle.load(options, (progress, leased) => {
 		steps.set(n, progress);
 		blocks.set(n, { total: 0, longest: 0 });
-		heard = performance.now();
+		heard = clock();
 		postMessage({ run: n, protected: leased });
 		ask();
 		return new Promise((resolve, reject) => runs.set(n, { resolve, reject }));

@@ -1,8 +1,8 @@
 // Command loader measures what a client costs a page, from the navigation to the
-// server's ack of a load: the loader in a worker, the loader on the page, and
-// socket.io-client with emitWithAck, in turn, in one run, with the page's CPU
-// throttled 1, 4 and 6 times. Every visit has a browser context of its own, so
-// that nothing is in a cache.
+// server's ack of a load: the loader in a worker, the loader on the page,
+// socket.io-client with emitWithAck, and none, for what the page itself costs; in
+// one run, with the page's CPU throttled 1, 4 and 6 times. Every visit has a
+// browser context of its own, so that nothing is in a cache.
 //
 //	make web && go run ./e2e/bench/loader -visits 7
 //
@@ -20,6 +20,7 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
+	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -55,7 +56,7 @@ func main() {
 	}
 }
 
-var clients = []string{"worker", "page", "socketio"}
+var clients = []string{"worker", "page", "socketio", "none"}
 
 // A visit is what one page measured, and what was sent for it.
 type visit struct {
@@ -80,7 +81,10 @@ func run(ctx context.Context, stdout io.Writer, visits int) (ratio float64, err 
 	for _, rate := range []float64{1, 4, 6} {
 		all := make(map[string][]visit)
 		for n := range visits {
-			for _, client := range clients { // in turn: whatever the machine does, it does to all
+			// In turn, so that whatever the machine does it does to all; and not
+			// always behind the same one, whose page is still being cleared away.
+			for _, i := range rand.Perm(len(clients)) {
+				client := clients[i]
 				sent.Store(0)
 				v, err := look(browser, fmt.Sprintf("%s/?client=%s&participant=%s-%v-%d", url, client, client, rate, n), rate)
 				if err != nil {

@@ -29,7 +29,7 @@ var bundled = []string{"loader.js", "worker.js", "pyodide/load.js", "pyodide/rem
 
 // parts are what is nothing but a part of those.
 var parts = []string{
-	"ending.js", "errors.js", "hosts.js", "lifeline.js", "program.js", "task.js",
+	"ahead.js", "clock.js", "ending.js", "errors.js", "hosts.js", "lifeline.js", "program.js", "task.js",
 	"pyodide/aside.js", "pyodide/download.js", "pyodide/estimate.js", "pyodide/gentle.js", "pyodide/packages.js", "pyodide/plan.js", "pyodide/start.js", "pyodide/watch.js",
 }
 

@@ -23,6 +23,7 @@ const clients = {
 	},
 	worker: () => clients.loader("worker"),
 	page: () => clients.loader("page"),
+	async none() {},
 };
 
 globalThis.result = (async () => {
