@@ -22,11 +22,14 @@ run: build
 	bin/initgrace serve --addr 127.0.0.1:8080 --db initgrace.db
 
 # The loader: Go, compiled for the browser. Web/internal/slim says what its
-# workspace is for; without inlining a twentieth less has to be downloaded, and
-# with the collector that Go had before 1.26 another sixtieth.
+# workspace is for, and web/internal/segments what it does; with the collector
+# that Go had before 1.26 a sixtieth less has to be downloaded. Without inlining it
+# would be another tenth, but browsers compile a function when it is first called,
+# and would have twice as many to compile before the first ack.
 wasm:
 	$(GO) run ./web/internal/slim -out bin/slim
-	GOEXPERIMENT=nogreenteagc GOWORK=$(CURDIR)/bin/slim/go.work $(JS) $(GO) build -gcflags=all=-l $(GOFLAGS_RELEASE) -o bin/loader.wasm ./wasmclient/cmd/loader
+	GOEXPERIMENT=nogreenteagc GOWORK=$(CURDIR)/bin/slim/go.work $(JS) $(GO) build $(GOFLAGS_RELEASE) -o bin/loader.wasm ./wasmclient/cmd/loader
+	$(GO) run ./web/internal/segments bin/loader.wasm
 
 # What a page has to download before it can connect, against its budget.
 size: wasm

@@ -47,9 +47,10 @@ func run(m *testing.M) int {
 	// As the Makefile builds it.
 	slim := filepath.Join(dir, "slim")
 	prepare := exec.Command("go", "run", "initgrace/web/internal/slim", "-out", slim)
-	build := exec.Command("go", "build", "-gcflags=all=-l", "-o", wasm, ".")
+	build := exec.Command("go", "build", "-o", wasm, ".")
 	build.Env = append(os.Environ(), "GOOS=js", "GOARCH=wasm", "GOEXPERIMENT=nogreenteagc", "GOWORK="+filepath.Join(slim, "go.work"))
-	for _, c := range []*exec.Cmd{prepare, build} {
+	join := exec.Command("go", "run", "initgrace/web/internal/segments", wasm)
+	for _, c := range []*exec.Cmd{prepare, build, join} {
 		if out, err := c.CombinedOutput(); err != nil {
 			fmt.Fprintf(os.Stderr, "building the loader: %v\n%s", err, out)
 			return 1
