@@ -171,7 +171,9 @@ class WorkerHost {
 		const host = new WorkerHost(companion);
 		const started = new Promise((resolve) => (host.#answer = resolve));
 		await Promise.race([started, companion.within(10_000)]);
-		if (!companion.working) await nextTask(); // the page may have been blocked all that time
+		// The page may have been blocked all that time; and one of its tasks is as
+		// short as it can be.
+		await nextTask();
 		// The program is on its way by now, and this thread has nothing to do.
 		const { settings, link } = prepare();
 		host.#early = host.dial(settings, link);

@@ -26,6 +26,10 @@ func File(name string) ([]byte, error) {
 	return result.Code, nil
 }
 
+// eager tells V8 that most functions of a file are called at once. It need not
+// read them twice then: quickly to find their end, and when they are called.
+const eager = "//# allFunctionsCalledOnLoad"
+
 // Bundle is a module with all that it imports, so that a browser need not ask
 // again and again. What is in a folder of its own, or loaded later, stays apart.
 func Bundle(name string) ([]byte, error) {
@@ -33,6 +37,7 @@ func Bundle(name string) ([]byte, error) {
 		EntryPoints: []string{name}, Bundle: true, Format: api.FormatESModule, Target: api.ES2022, Charset: api.CharsetUTF8,
 		External:         []string{"./pyodide/*", "./remote.js", "../vendor/*"},
 		MinifyWhitespace: true, MinifySyntax: true, MinifyIdentifiers: true,
+		Banner: map[string]string{"js": eager},
 	})
 	for _, m := range result.Errors {
 		return nil, fmt.Errorf("%s: %s", name, m.Text)
