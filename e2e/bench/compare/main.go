@@ -126,10 +126,10 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	}
 	page := filepath.Join(*dir, "browser.txt")
 	if *browser {
-		text, err := exec.CommandContext(ctx, "go", "run", "./e2e/bench/loader").CombinedOutput()
+		text, err := inBrowser(ctx)
 		if err != nil {
-			fmt.Fprintf(out, "without the browser's rows: %s\n", lastLine(text))
-		} else if err := os.WriteFile(page, text, 0o644); err != nil {
+			fmt.Fprintf(out, "without the browser's rows: %v\n", err)
+		} else if err := os.WriteFile(page, []byte(text), 0o644); err != nil {
 			return err
 		}
 	}
@@ -137,10 +137,34 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	inBrowser, _ := os.ReadFile(page) // nothing measured, nothing shown
+	pageCosts, _ := os.ReadFile(page) // nothing measured, nothing shown
 	var table bytes.Buffer
-	write(&table, visits, machine(), string(inBrowser))
+	write(&table, visits, machine(), string(pageCosts))
 	return os.WriteFile(*file, table.Bytes(), 0o644)
+}
+
+// inBrowser measures what a client costs a page, and tells it as the table does.
+func inBrowser(ctx context.Context) (string, error) {
+	measure := func(command ...string) (string, error) {
+		var told, complaints bytes.Buffer
+		c := exec.CommandContext(ctx, command[0], command[1:]...)
+		c.Stdout, c.Stderr = &told, &complaints
+		if err := c.Run(); err != nil {
+			return "", fmt.Errorf("%v: %w: %s", command, err, lastLine(complaints.Bytes()))
+		}
+		return told.String(), nil
+	}
+	acks, err := measure("go", "run", "./e2e/bench/loader")
+	if err != nil {
+		return "", err
+	}
+	starts, err := measure("node", "web/pyodide/bench/run.mjs")
+	if err != nil {
+		return "", err
+	}
+	return "From the navigation to the ack of a load, and what it costs the page (`e2e/bench/loader`); none is the page itself.\n\n```\n" + acks + "```\n\n" +
+		"From there to a Python that is ready, ms (`web/pyodide/bench/run.mjs`): Pyodide by itself, as the loader starts it, and as it starts it in a worker. " +
+		"Longest is the longest block, blocked all of more than 50 ms, by the clock; the last two are processor time of the main thread.\n\n" + starts, nil
 }
 
 // build makes the programs that are compared.

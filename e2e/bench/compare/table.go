@@ -159,7 +159,7 @@ in brackets: times the floor's.
 		fmt.Fprintln(w)
 	}
 	if browser != "" {
-		fmt.Fprintf(w, "## In the browser\n\nFrom the navigation to the ack of a load, and what it costs the page (`e2e/bench/loader`).\n\n```\n%s```\n\n", browser)
+		fmt.Fprintf(w, "## In the browser\n\n%s\n", browser)
 	}
 	if notes, err := os.ReadFile("e2e/bench/compare/NOTES.md"); err == nil {
 		w.Write(notes)
