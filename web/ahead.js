@@ -19,6 +19,7 @@ export class Ahead {
 	#ws;
 	#heard = []; // events that the program has yet to hear of
 	#off = new AbortController();
+	#timer;
 
 	constructor(server) {
 		try {
@@ -33,7 +34,7 @@ export class Ahead {
 		for (const type of ["open", "message", "error", "close"]) {
 			this.#ws.addEventListener(type, hear, { signal: this.#off.signal });
 		}
-		this.timer = setTimeout(() => this.close(), patience);
+		this.#timer = setTimeout(() => this.close(), patience);
 	}
 
 	/** take is the socket, if it leads to that address and lives; to whoever listens to it in this task it is a new one. */
@@ -41,7 +42,7 @@ export class Ahead {
 		const ws = this.#ws;
 		if (!ws || ws.readyState > WebSocket.OPEN || ws.url !== new URL(address).href) return this.close();
 		this.#ws = undefined;
-		clearTimeout(this.timer);
+		clearTimeout(this.#timer);
 		queueMicrotask(() => {
 			this.#off.abort();
 			for (const e of this.#heard) ws.dispatchEvent(new e.constructor(e.type, e));
@@ -50,7 +51,7 @@ export class Ahead {
 	}
 
 	close() {
-		clearTimeout(this.timer);
+		clearTimeout(this.#timer);
 		this.#ws?.close();
 		this.#ws = undefined;
 	}

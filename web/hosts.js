@@ -143,6 +143,11 @@ class PageHost {
 		return { session: session.then(whole), cancel };
 	}
 
+	/** Whose beats the companion sends; a worker that runs the program knows. */
+	know(session) {
+		this.companion.say(session);
+	}
+
 	say(what) {
 		this.companion.say(what);
 	}

@@ -150,14 +150,11 @@ class Link {
 		this.handle = handle;
 		void this.state; // there is always a last one
 		for (const [event, fn] of Object.entries(this.onPage)) globalThis.addEventListener?.(event, fn);
-		this.keep();
-		setTimeout(() => { this.flowing = true; this.deliver(); });
-	}
-
-	// keep waits until the page has done what it waited for connect to do:
-	// storage takes a while at first.
-	keep() {
-		void nextTask().then(() => this.kept.set(this.session.token));
+		setTimeout(() => {
+			this.kept.set(this.session.token); // storage takes a while at first
+			this.flowing = true;
+			this.deliver();
+		});
 	}
 
 	// receive is called by Go, with its stack below: nothing of the page's runs
@@ -167,8 +164,8 @@ class Link {
 		const data = json === undefined ? undefined : JSON.parse(json);
 		if (event === "session") {
 			this.session = { participant: data.participant, token: data.token };
-			this.host?.say(this.session);
-			if (this.handle) this.keep();
+			this.host?.know?.(this.session);
+			if (this.flowing) void nextTask().then(() => this.kept.set(data.token));
 		}
 		if (event === "close" && this.handle) void this.state; // it stays readable
 		this.emitLocal(event, data);

@@ -11,7 +11,7 @@
 //
 // The page is asked twice a second, and forty times during a load. Whatever it
 // posts is an answer, and says when it was given. With {say} it tells what beats
-// need: {url}, {participant, token}, {loading}.
+// need and this thread does not know.
 
 import { Ahead } from "./ahead.js";
 import { clock } from "./clock.js";
@@ -139,6 +139,10 @@ function state(always) {
 const frequent = new Set(["pong", "message", "partner_state", "presence"]); // none of them changes the session
 
 function receive(event, json) {
+	if (event === "session") {
+		const { participant, token } = JSON.parse(json);
+		Object.assign(page, { participant, token });
+	}
 	postMessage({ event, json, ...state(!frequent.has(event)) });
 	if (event === "close") handle = undefined;
 }
