@@ -117,7 +117,7 @@ experiments:
 	defer func() { server.Process.Kill(); server.Wait() }()
 
 	d := &told{parts: map[string]protocol.Session{}, ends: map[string]protocol.Ended{}}
-	ctx, cancel := context.WithTimeout(t.Context(), 18*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	var wg sync.WaitGroup
 	for i := range 12 {

@@ -145,7 +145,7 @@ func (c *chaos) run(addr string) {
 			p.play(end)
 		})
 	}
-	for time.Now().Before(end) {
+	for time.Now().Before(end) || c.enough != nil && !c.enough() && time.Now().Before(end.Add(chaosEnd)) {
 		c.harm()
 	}
 	c.network.Resume()
@@ -190,6 +190,7 @@ type chaos struct {
 	lobby       bool                        // groups are found, not known beforehand
 	serversHarm func()                      // does one bad thing to the servers
 	heal        func()                      // ends what is bad; may be nil
+	enough      func() bool                 // what must have happened has; may be nil
 	often       int                         // as often as that, beside 8 times something to the network
 	first       int                         // times before anything else
 	open        func() (store.Store, error) // what they have stored

@@ -50,16 +50,13 @@ func TestChaosCluster(t *testing.T) {
 	c.open = func() (store.Store, error) {
 		return redis.Open(context.Background(), cl.redis.URL, &redis.Options{Logger: slog.New(slog.DiscardHandler)})
 	}
+	c.enough = func() bool { return c.kills > 0 && cl.long > 0 && cl.redisKilled > 0 && cl.took() >= 3 }
 	c.run(cl.nginx.Addr)
-	took := 0
-	for _, n := range cl.nodes {
-		took += int(n.led.Load())
-	}
 	slices.Sort(cl.without)
 	t.Logf("after the one that led was killed or stopped another one led within %v", cl.without)
 	t.Logf("%d kills, %d servers stopped, %d of them for longer than the lease; Redis killed %d and stopped %d times; %d times a server began to lead, %d times one ended because another did",
-		c.kills, cl.stopped, cl.long, cl.redisKilled, cl.redisStopped, took, cl.superseded.Load())
-	if c.kills == 0 || cl.long == 0 || cl.redisKilled == 0 || took < 3 {
+		c.kills, cl.stopped, cl.long, cl.redisKilled, cl.redisStopped, cl.took(), cl.superseded.Load())
+	if !c.enough() {
 		t.Error("that was no chaos")
 	}
 	if n := cl.strange.Load(); n > 0 {
@@ -130,6 +127,14 @@ func newCluster(c *chaos) *cluster {
 	fatal(err)
 	t.Cleanup(cl.nginx.Stop)
 	return cl
+}
+
+// took is how many times a server began to lead.
+func (cl *cluster) took() (times int) {
+	for _, n := range cl.nodes {
+		times += int(n.led.Load())
+	}
+	return times
 }
 
 // harm does the next of all bad things, which come in an order that is drawn.
