@@ -719,6 +719,9 @@ func TestVersions(t *testing.T) {
 	var o outcome
 	p.scene(&o, "tryOpen", nil)
 	wantCode(t, "another version", o, "version_mismatch")
+	if n := s.Count(); n > 1 || n > 0 && host == protocol.HostPage { // a worker opens one ahead
+		t.Errorf("%d connections", n)
+	}
 }
 
 // connect gives up when it is told to, and leaves no socket open.
