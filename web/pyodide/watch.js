@@ -120,8 +120,12 @@ export class Watch {
 
 	async #fetch(fetch, [resource, init]) {
 		const url = new URL(resource?.url ?? resource, globalThis.location?.href).href;
-		const get = (url) => this.#watched(fetch.call(globalThis, url, init));
-		if (url === this.setup.compiled?.url) return this.#until(this.#library(() => fetch.call(globalThis, url, init), get));
+		const open = async (url) => {
+			if (this.given) throw this.given; // who waited for it has been told
+			return fetch.call(globalThis, url, init);
+		};
+		const get = (url) => this.#watched(open(url));
+		if (url === this.setup.compiled?.url) return this.#until(this.#library(() => open(url), get));
 		if (!this.#ours(url)) return fetch.call(globalThis, resource, init);
 		if (this.aside && url === this.#wasm) return this.#compiled(get);
 		const [first, ...others] = this.setup.packageURLs;
@@ -152,6 +156,7 @@ export class Watch {
 			// A response made of it would hold a copy, and give another.
 			return Object.assign(new Response(), { arrayBuffer: async () => zip });
 		} catch (err) {
+			if (this.given) throw err;
 			console.warn(`initgrace: ${url} is not used: ${text(err)}`);
 			this.sizes.delete(url);
 			this.bytes.delete(url);

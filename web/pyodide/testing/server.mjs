@@ -20,7 +20,7 @@ const BROTLI = { params: { [constants.BROTLI_PARAM_QUALITY]: 5 } };
 
 /**
  * @param {Record<string, string | Uint8Array>} files a file or its content for each URL path; a folder for paths that end in a slash
- * @param {Record<string, ((response) => void)[]>} faults how the first requests of a URL path are answered instead
+ * @param {Record<string, ((response) => void)[]>} faults how the first requests of a URL path are answered instead; no later one is cached
  * @returns {Promise<{origin: string, requests: string[], close: () => void}>}
  */
 export async function serve(files, faults = {}) {
@@ -47,7 +47,7 @@ export async function serve(files, faults = {}) {
 				"Content-Type": TYPES[path.extname(pathname === "/" ? "index.html" : pathname)] ?? "application/octet-stream",
 				"Content-Encoding": "br",
 				"Content-Length": content.length,
-				"Cache-Control": typeof file === "string" ? "public, max-age=31536000, immutable" : "no-store",
+				"Cache-Control": typeof file === "string" && !faults[pathname] ? "public, max-age=31536000, immutable" : "no-store",
 				"Content-Security-Policy": "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'" + (search === "?alone" ? "; worker-src 'none'" : ""),
 			});
 			if (search.startsWith("?late")) setTimeout(() => response.end(content), 1500);
