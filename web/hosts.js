@@ -15,12 +15,12 @@ const SILENT = 20;
 
 /**
  * startHost resolves with a host. Kind is "worker", "page", or "auto": a worker
- * if there can be one. Prepare is called while that starts, and returns what will
- * be given to dial() at first: a worker need not wait until the page hears that
- * its program has started.
+ * if there can be one. Prepare is called while that starts, and resolves with what
+ * will be given to dial() at first: a worker need not wait until the page hears
+ * that its program has started.
  */
 export async function startHost(kind, files, version, url, prepare) {
-	const companion = new Companion(url, kind !== "page" && { ...files, version, url });
+	const companion = new Companion({ url, ...(kind !== "page" && { ...files, version }) });
 	try {
 		if (kind !== "page") {
 			try {
@@ -32,7 +32,7 @@ export async function startHost(kind, files, version, url, prepare) {
 			}
 		}
 		await nextTask(); // one of the page's tasks is as short as it can be
-		prepare();
+		await prepare();
 		return new PageHost(companion, await program(files.wasmURL, files.execURL, version));
 	} catch (err) {
 		companion.stop();
@@ -46,24 +46,23 @@ export async function startHost(kind, files, version, url, prepare) {
 class Companion {
 	working = false; // it has said something
 
-	/** Start is what the worker shall start, if anything (worker.js). */
-	constructor(url, start) {
+	/** About is the server's url, and the program that the worker shall start, if any (worker.js). */
+	constructor(about) {
 		const address = new URL("worker.js", import.meta.url);
-		if (start) address.hash = encodeURIComponent(JSON.stringify(start));
+		address.hash = encodeURIComponent(JSON.stringify(about));
 		try {
 			this.worker = new Worker(address, { type: "module", name: "initgrace" });
 		} catch { // another origin's, or forbidden by the page's policy
 			this.ready = Promise.resolve();
 			return;
 		}
-		this.say({ url: new URL("initgrace/beat", url).href });
 		this.ready = new Promise((resolve) => (this.settle = resolve));
 		let silent = 0; // seconds, a block of the page not counted
 		this.worker.onmessage = ({ data }) => {
 			silent = 0;
 			this.working = true;
-			this.settle();
-			if (data.ask) this.post({}); // this thread runs
+			if (data.here) this.settle();
+			else if (data.ask) this.post({}); // this thread runs
 			else if (data.lifeline) this.#watch(data.lifeline);
 			else this.take?.(data);
 		};
@@ -78,7 +77,7 @@ class Companion {
 	}
 
 	#watch(lifeline) {
-		this.forgo = whenIdle(() => (this.forgo = whenGone(lifeline, () => this.#lost("the worker has ended"))));
+		this.forgo = whenIdle(() => whenGone(lifeline, () => this.#lost("the worker has ended")));
 	}
 
 	// lost is the end of a worker that cannot tell of it.
@@ -180,7 +179,7 @@ class WorkerHost {
 		// short as it can be.
 		await nextTask();
 		// The program is on its way by now, and this thread has nothing to do.
-		const { settings, link } = prepare();
+		const { settings, link } = await prepare();
 		host.#early = host.dial(settings, link);
 		host.#early.session.catch(() => {}); // told to whoever dials
 		const result = companion.working ? await started : await Promise.race([started, undefined]);

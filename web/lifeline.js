@@ -10,9 +10,5 @@ export const hold = () =>
 		globalThis.navigator?.locks?.request(name, () => (resolve(name), new Promise(() => {}))).catch(() => {});
 	});
 
-/** whenGone is for the page: it calls fn when the worker that holds the lock has ended. It returns what forgoes that. */
-export function whenGone(name, fn) {
-	const stop = new AbortController();
-	navigator.locks.request(name, { signal: stop.signal }, fn).catch(() => {}); // forgone
-	return () => stop.abort();
-}
+/** whenGone is for the page: it calls fn when the worker that holds the lock has ended. */
+export const whenGone = (name, fn) => void navigator.locks.request(name, fn).catch(() => {}); // the page ends first

@@ -42,6 +42,7 @@ function tokenStore(url, participant) {
 		}
 	};
 	return {
+		open: () => attempt(() => void localStorage), // takes a while at first, and so does get
 		get: () => attempt(() => localStorage.getItem(key)),
 		set: (token) => attempt(() => localStorage.setItem(key, token)),
 		clear: () => attempt(() => localStorage.removeItem(key)),
@@ -68,8 +69,11 @@ export async function connect(options = {}) {
 		backoffMinMs: o.backoffMinMs, backoffMaxMs: o.backoffMaxMs, queueSize: o.queueSize, keep: o.keep,
 	};
 	const link = new Link({ ...o, url }, kept);
-	const prepare = () => {
+	const prepare = async () => {
+		kept.open();
+		await nextTask();
 		settings.token ??= kept.get();
+		await nextTask();
 		return { settings, link };
 	};
 	const host = await inTime(startHost(o.host, {
@@ -149,9 +153,10 @@ class Link {
 	open(handle) {
 		this.handle = handle;
 		void this.state; // there is always a last one
-		for (const [event, fn] of Object.entries(this.onPage)) globalThis.addEventListener?.(event, fn);
-		setTimeout(() => {
-			this.kept.set(this.session.token); // storage takes a while at first
+		setTimeout(async () => {
+			if (!this.ended) for (const [event, fn] of Object.entries(this.onPage)) globalThis.addEventListener?.(event, fn);
+			await nextTask();
+			this.kept.set(this.session.token);
 			this.flowing = true;
 			this.deliver();
 		});

@@ -23,7 +23,11 @@ const every = 1000; // ms between two beats, and the silence that begins them
 const pause = 25; // ms between two questions during a load
 const least = 100; // ms that count as a block
 
-const page = {};
+// What to do is in this worker's address (hosts.js): a message would wait until
+// the page's thread has time for it.
+const about = JSON.parse(decodeURIComponent(location.hash.slice(1)));
+
+const page = { url: new URL("initgrace/beat", about.url).href };
 let heard = clock(); // when the page ran last
 let asked; // when it was asked what it has not answered
 let next; // timer of the next question
@@ -53,7 +57,8 @@ function ask() {
 	asked = clock();
 	postMessage({ ask: true });
 }
-ask(); // also says that this thread has started
+ask();
+postMessage({ here: true });
 hold().then((lifeline) => postMessage({ lifeline }));
 
 setInterval(() => {
@@ -107,9 +112,7 @@ async function start({ wasmURL, execURL, version, url }) {
 	}
 }
 
-// What is to be started is in this worker's address (hosts.js): a message would
-// wait until the page's thread has time for it.
-if (location.hash) start(JSON.parse(decodeURIComponent(location.hash.slice(1))));
+if (about.wasmURL) start(about);
 
 function cancel() {
 	cancelled = true;
