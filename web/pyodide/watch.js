@@ -121,8 +121,8 @@ export class Watch {
 	async #fetch(fetch, [resource, init]) {
 		const url = new URL(resource?.url ?? resource, globalThis.location?.href).href;
 		const open = async (url) => {
-			if (this.given) throw this.given; // who waited for it has been told
-			return fetch.call(globalThis, url, init);
+			// Of a load that was given up, whoever wanted it has been told.
+			return this.given ? new Promise(() => {}) : fetch.call(globalThis, url, init);
 		};
 		const get = (url) => this.#watched(open(url));
 		if (url === this.setup.compiled?.url) return this.#until(this.#library(() => open(url), get));
@@ -156,7 +156,6 @@ export class Watch {
 			// A response made of it would hold a copy, and give another.
 			return Object.assign(new Response(), { arrayBuffer: async () => zip });
 		} catch (err) {
-			if (this.given) throw err;
 			console.warn(`initgrace: ${url} is not used: ${text(err)}`);
 			this.sizes.delete(url);
 			this.bytes.delete(url);
