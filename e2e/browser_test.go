@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/target"
 	"github.com/chromedp/chromedp"
@@ -309,5 +310,29 @@ func (p *Page) shoot(name string) {
 	}
 	if err != nil {
 		p.t.Errorf("page %s: taking a picture: %v", p.name, err)
+	}
+}
+
+// shootBoth takes one as the page is, and one as it is on a phone.
+func (p *Page) shootBoth(name string) {
+	p.t.Helper()
+	if p.shoot(name); os.Getenv("INITGRACE_SCREENSHOTS") == "" {
+		return
+	}
+	p.narrow()
+	p.shoot(name + "-phone")
+	if _, err := chromedp.Call(p.ctx, emulation.ClearDeviceMetricsOverride, cdp.Empty{}); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// narrow makes the window a phone's.
+func (p *Page) narrow() {
+	p.t.Helper()
+	_, err := chromedp.Call(p.ctx, emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{
+		Width: 390, Height: 844, DeviceScaleFactor: 2, Mobile: true,
+	})
+	if err != nil {
+		p.t.Fatal(err)
 	}
 }

@@ -35,7 +35,7 @@ func TestDemo(t *testing.T) {
 		if title := await[string](fast, `document.querySelector("#pause .title").textContent`); !strings.Contains(title, "starting Python") {
 			t.Errorf("the game says %q", title)
 		}
-		fast.shoot("demo-partner-loading")
+		fast.shootBoth("demo-partner-loading")
 	} else {
 		t.Error("the slow participant was not slow enough to be seen loading")
 	}
@@ -79,6 +79,7 @@ func TestDemoPartnerLeft(t *testing.T) {
 	if title := await[string](one, then); title != "ended: Your partner has left" {
 		t.Errorf("the page shows %s", title)
 	}
+	one.shootBoth("demo-ended")
 }
 
 // TestDemoNewPartner: the partner closes the tab, and the study file says that
@@ -101,13 +102,13 @@ experiments:
 	two.closeTab()
 	one.awaitPage(`document.body.dataset.scene === "wait" && !document.querySelector("#left").hidden`)
 	one.awaitPage(`document.querySelector("#present").textContent.includes("1 of 2 players is here")`)
-	one.shoot("demo-wait-again")
+	one.shootBoth("demo-wait-again")
 	three := l.open("", "three", "autoplay&ticks=30")
 	for _, p := range []*Page{one, three} {
 		p.awaitPage(`document.querySelector("#match").dataset.match === "yes"`)
 		p.awaitPage(`document.querySelector("[data-in=done] .payment code").textContent === "DONE"`)
 	}
-	one.shoot("demo-done-paid")
+	one.shootBoth("demo-done-paid")
 	one.awaitPage(`document.querySelector("#partner").hidden`)
 	three.closeTab() // strands nobody who has finished
 	l.WaitFor("three", protocol.Gone, patience)

@@ -55,10 +55,10 @@ func TestInit(t *testing.T) {
 	l := initiated(t)
 	one := l.open("", "one", "")
 	one.awaitPage(shown + ` === "welcome"`)
-	one.shoot("init-welcome")
+	one.shootBoth("init-welcome")
 	begin(one)
 	one.awaitPage(`document.querySelector("#waiting").textContent.includes("1 of 2 is here")`)
-	one.shoot("init-wait")
+	one.shootBoth("init-wait")
 	two := l.open("", "two", "")
 	begin(two)
 	choose(one, 30)
@@ -66,7 +66,7 @@ func TestInit(t *testing.T) {
 	one.refresh()
 	l.waitFor("one", "come back", patience, func(c grace.Change) bool { return c.Epoch == 2 })
 	one.awaitPage(`document.querySelector("#status").textContent.includes("You have chosen 30")`)
-	one.shoot("init-play")
+	one.shootBoth("init-play")
 	choose(two, 60)
 	for p, title := range map[*Page]string{one: "You win", two: "Your partner wins"} {
 		p.awaitPage(`document.body.dataset.outcome === "completed"`)
@@ -77,7 +77,7 @@ func TestInit(t *testing.T) {
 			t.Errorf("%s is paid by %s", p.name, got)
 		}
 	}
-	one.shoot("init-done")
+	one.shootBoth("init-done")
 	for _, p := range []string{"one", "two"} {
 		if o := l.session(p).Part.Outcome; o.Kind != protocol.Completed || o.Code != "DONE" {
 			t.Errorf("%s: %+v", p, o)
@@ -95,7 +95,7 @@ func TestInitStranded(t *testing.T) {
 	two.awaitPage(shown + ` === "play"`)
 	two.closeTab()
 	one.awaitPage(shown + ` === "ask"`)
-	one.shoot("init-ask")
+	one.shootBoth("init-ask")
 	click := func(answer string) {
 		t.Helper()
 		await[any](one, `[...choices.children].find((b) => b.textContent === "`+answer+`").click()`)

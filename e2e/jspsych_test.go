@@ -18,7 +18,7 @@ func TestJsPsych(t *testing.T) {
 	ended := l.WaitFor("player", protocol.Active, 2*patience)
 	p.throttle(1)
 	p.awaitPage(`document.querySelector("button")`)
-	p.shoot("jspsych")
+	p.shootBoth("jspsych")
 	if text := await[string](p, `document.querySelector("p").textContent`); !strings.Contains(text, "add up to 5050") {
 		t.Errorf("the second trial says %q", text)
 	}

@@ -14,7 +14,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/chromedp/cdproto/emulation"
 	cdppage "github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
 
@@ -123,12 +122,7 @@ func TestProgressMovesWhileBlocked(t *testing.T) {
 			if os.Getenv("INITGRACE_SCREENSHOTS") == "" {
 				break
 			}
-			_, err := chromedp.Call(p.ctx, emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{
-				Width: width, Height: 700, DeviceScaleFactor: 2, Mobile: true,
-			})
-			if err != nil {
-				t.Fatal(err)
-			}
+			p.narrow()
 		}
 		for _, phase := range phases {
 			var shown struct{ Phase string }

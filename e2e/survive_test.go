@@ -109,8 +109,8 @@ func TestSurvive(t *testing.T) {
 	before := m.sent("two")
 	two.awaitPage(covered + ` === "away"`)
 	one.awaitPage(covered + ` === "offline"`)
-	two.shoot("demo-partner-away")
-	one.shoot("demo-offline")
+	two.shootBoth("demo-partner-away")
+	one.shootBoth("demo-offline")
 	stood := await[int](two, tick)
 	m.kill()
 	m.start()
@@ -133,7 +133,7 @@ func TestSurvive(t *testing.T) {
 	for _, p := range []*Page{one, two} {
 		p.awaitPage(`document.querySelector("#match").dataset.match === "yes"`)
 	}
-	one.shoot("demo-done")
+	one.shootBoth("demo-done")
 
 	m.kill()
 	m.read(func(s *sqlite.Store) {
