@@ -58,7 +58,7 @@ function ask() {
 	postMessage({ ask: true });
 }
 ask();
-postMessage({ here: true });
+postMessage({ here: true }); // the page goes on in a task of its own
 hold().then((lifeline) => postMessage({ lifeline }));
 
 setInterval(() => {

@@ -6,7 +6,8 @@ const START_MS = 5000; // for the worker to say that it is there
 
 /**
  * An Aside has the compiled library and the WASM downloaded beside the page.
- * Each becomes {value}, {failed: why}, or undefined: there is no worker here.
+ * Each becomes {value}, {failed: why}, or undefined: there is no worker here. When
+ * it was stopped they become nothing more: nobody shall download them once more.
  */
 export class Aside {
 	#settle = {};
@@ -22,13 +23,13 @@ export class Aside {
 		try {
 			this.worker = new Worker(new URL("downloader.js", import.meta.url), { type: "module", name: "initgrace downloads" });
 		} catch { // another origin's, or forbidden by the page's policy
-			return this.stop();
+			return this.#absent();
 		}
 		this.worker.onerror = (e) => {
 			e.preventDefault();
-			this.stop();
+			this.#absent();
 		};
-		this.worker.onmessageerror = () => this.stop();
+		this.worker.onmessageerror = () => this.#absent();
 		this.worker.onmessage = ({ data }) => {
 			this.there = true;
 			clearTimeout(this.late);
@@ -37,13 +38,17 @@ export class Aside {
 			else if (file) this.#settle[file](data), this.#left--;
 		};
 		this.worker.postMessage(what);
-		this.late = setTimeout(() => nextTask().then(() => this.there || this.stop()), START_MS);
+		this.late = setTimeout(() => nextTask().then(() => this.there || this.#absent()), START_MS);
 	}
 
-	/** A worker that has handed over everything ends by itself. */
+	/** Nobody waits for the files any more. A worker that has handed over everything ends by itself. */
 	stop() {
 		clearTimeout(this.late);
 		if (this.#left) this.worker?.terminate();
+	}
+
+	#absent() {
+		this.stop();
 		this.#settle.library();
 		this.#settle.wasm();
 	}

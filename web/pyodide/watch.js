@@ -120,12 +120,8 @@ export class Watch {
 
 	async #fetch(fetch, [resource, init]) {
 		const url = new URL(resource?.url ?? resource, globalThis.location?.href).href;
-		const open = async (url) => {
-			// Of a load that was given up, whoever wanted it has been told.
-			return this.given ? new Promise(() => {}) : fetch.call(globalThis, url, init);
-		};
-		const get = (url) => this.#watched(open(url));
-		if (url === this.setup.compiled?.url) return this.#until(this.#library(() => open(url), get));
+		const get = (url) => this.#watched(fetch.call(globalThis, url, init));
+		if (url === this.setup.compiled?.url) return this.#until(this.#library(() => fetch.call(globalThis, url, init), get));
 		if (!this.#ours(url)) return fetch.call(globalThis, resource, init);
 		if (this.aside && url === this.#wasm) return this.#compiled(get);
 		const [first, ...others] = this.setup.packageURLs;
