@@ -59,13 +59,13 @@ func main() {
 }
 
 func run(out string) error {
-	list := exec.Command("go", "list", "-m", "-json", module, "initgrace")
-	list.Env = append(os.Environ(), "GOWORK=off")
-	var complaints bytes.Buffer
-	list.Stderr = &complaints
-	text, err := list.Output()
+	// On a fresh machine it is not there yet: nothing has needed it so far.
+	if _, err := goCommand("mod", "download", module); err != nil {
+		return err
+	}
+	text, err := goCommand("list", "-m", "-json", module, "initgrace")
 	if err != nil {
-		return fmt.Errorf("go list: %w\n%s", err, complaints.Bytes())
+		return err
 	}
 	dirs, versions := map[string]string{}, map[string]string{}
 	for d := json.NewDecoder(bytes.NewReader(text)); d.More(); {
@@ -77,9 +77,6 @@ func run(out string) error {
 		if m.Version == "" {
 			versions[m.Path] = m.GoVersion
 		}
-	}
-	if dirs[module] == "" {
-		return fmt.Errorf("%s is not in the module cache; go mod download puts it there", module)
 	}
 	copied := filepath.Join(out, "websocket")
 	if err := os.RemoveAll(copied); err != nil {
@@ -147,4 +144,17 @@ func write(file string, b []byte) error {
 		return err
 	}
 	return os.WriteFile(file, b, 0o644)
+}
+
+// goCommand runs a command of Go's in the module as it is, without bin/slim.
+func goCommand(args ...string) ([]byte, error) {
+	cmd := exec.Command("go", args...)
+	cmd.Env = append(os.Environ(), "GOWORK=off")
+	var complaints bytes.Buffer
+	cmd.Stderr = &complaints
+	out, err := cmd.Output()
+	if err != nil {
+		return nil, fmt.Errorf("go %s: %w\n%s", strings.Join(args, " "), err, complaints.Bytes())
+	}
+	return out, nil
 }
