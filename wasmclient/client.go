@@ -13,8 +13,7 @@ import (
 )
 
 const (
-	// lastLook is how long a timeout waits for what has arrived already: after
-	// a block of the page, timers fire before messages are delivered.
+	// lastLook is how long a timeout waits, by look, for what has arrived already.
 	lastLook = 50 * time.Millisecond
 	// closeTimeout bounds the goodbye: what is queued, and the close handshake.
 	closeTimeout = 3 * time.Second
@@ -233,6 +232,10 @@ func (c *Client) serve(cn *conn) error {
 		case <-quiet.C:
 			c.melt()
 			again := silence.judge(time.Now(), cn.lastHeard(), c.answered())
+			if again == 0 { // or Go has not read on
+				<-look()
+				again = silence.judge(time.Now(), cn.lastHeard(), c.answered())
+			}
 			if again == 0 {
 				return errSilent
 			}
@@ -307,7 +310,7 @@ func (c *Client) attempt(ctx context.Context) (*conn, error) {
 	c.spawn(cn.write)
 
 	ended := ctx.Done()
-	var late <-chan time.Time
+	var late <-chan struct{}
 	for {
 		select {
 		case <-cn.ready:
@@ -318,7 +321,7 @@ func (c *Client) attempt(ctx context.Context) (*conn, error) {
 			return nil, err
 		case <-ended:
 			c.melt()
-			ended, late = nil, after(lastLook)
+			ended, late = nil, look()
 		case <-late:
 			err := error(&because{errMute, ctx.Err()})
 			c.abandon(cn, err, protocol.CloseRetry)

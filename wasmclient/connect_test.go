@@ -234,9 +234,10 @@ func TestPingIsAnswered(t *testing.T) {
 }
 
 // A silent server is noticed, at both edges of the deadline: a frame in the
-// last moment, even in the second look, keeps the connection.
+// last moment, even in the last look, keeps the connection.
 func TestSilence(t *testing.T) {
 	const interval, timeout = 2 * time.Second, 240 * time.Second
+	const looks = silenceLook + lastLook
 	for _, c := range []struct {
 		name   string
 		want   time.Duration // Options.Silence
@@ -244,8 +245,8 @@ func TestSilence(t *testing.T) {
 		speaks time.Duration // after the session
 		kept   bool
 	}{
-		{"default", 0, 10 * time.Second, 10*time.Second + silenceLook + time.Millisecond, false},
-		{"in the second look", 0, 10 * time.Second, 10*time.Second + silenceLook - time.Millisecond, true},
+		{"default", 0, 10 * time.Second, 10*time.Second + looks + time.Millisecond, false},
+		{"in the last look", 0, 10 * time.Second, 10*time.Second + looks - time.Millisecond, true},
 		{"in time", 0, 10 * time.Second, 10*time.Second - time.Millisecond, true},
 		{"as wanted", 3 * time.Second, 3 * time.Second, 5 * time.Second, false},
 		{"no longer than advertised", time.Hour, interval + timeout, interval + timeout + 2*silenceLook, false},
@@ -270,12 +271,12 @@ func TestSilence(t *testing.T) {
 				connect(t, s, Options{Silence: c.want, Handlers: map[string]func([]byte){
 					EventReconnecting: func([]byte) { lost <- time.Since(began) },
 				}})
-				time.Sleep(c.limit + silenceLook + 100*time.Millisecond)
+				time.Sleep(c.limit + looks + 100*time.Millisecond)
 				select {
 				case d := <-lost:
 					if c.kept {
 						t.Errorf("given up after %v", d)
-					} else if want := c.limit + silenceLook; d != want {
+					} else if want := c.limit + looks; d != want {
 						t.Errorf("given up after %v, want %v", d, want)
 					}
 				default:

@@ -83,7 +83,7 @@ func (c *Client) await(ctx context.Context, k *call) (outcome, error) {
 		select {
 		case o := <-k.done:
 			return o, nil
-		case <-after(lastLook):
+		case <-look():
 		}
 	}
 	return outcome{}, ctx.Err()

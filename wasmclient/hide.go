@@ -36,7 +36,7 @@ func (c *Client) Hide(persisted bool) {
 	c.spawn(func() {
 		select {
 		case <-cn.written:
-		case <-after(lastLook):
+		case <-look():
 		}
 		cn.fail(errHidden)
 	})

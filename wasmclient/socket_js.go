@@ -35,7 +35,7 @@ func dial(ctx context.Context, url string, o *Options) (*websocket.Conn, error) 
 	select {
 	case r := <-done: // both may have happened during a block of the page
 		return r.ws, r.err
-	case <-after(lastLook):
+	case <-look():
 	}
 	go func() {
 		if r := <-done; r.err == nil {
@@ -71,6 +71,6 @@ func hangUp(ctx context.Context, c *conn, code websocket.StatusCode, reason stri
 func awaitAll(ended <-chan struct{}) {
 	select {
 	case <-ended:
-	case <-after(lastLook):
+	case <-look():
 	}
 }

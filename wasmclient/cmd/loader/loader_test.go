@@ -285,21 +285,67 @@ func TestLoad(t *testing.T) {
 	}
 }
 
-// A timeout that comes due during a block does not win over the ack that has
-// arrived meanwhile.
-func TestTimeoutBehindBlock(t *testing.T) {
+// No deadline that passes during a block wins over what has arrived meanwhile:
+// neither an ack's nor that of the server's silence.
+func TestDeadlinesBehindBlocks(t *testing.T) {
 	if host == protocol.HostWorker {
 		t.Skip("Go is not on the thread that the page blocks")
 	}
-	var j journal
-	s := newSite(t, j.study)
+	const silenceMS = 1000
+	written := make(chan struct{}, 1) // the ack is
+	s := newSite(t, func(c *siotest.Conn) {
+		c.Open(time.Hour, time.Hour)
+		if !c.Connect() {
+			return
+		}
+		c.Session(protocol.Session{})
+		go func() {
+			for tick := time.NewTicker(silenceMS / 4 * time.Millisecond); ; {
+				select {
+				case <-tick.C:
+					c.Write("2")
+				case <-c.Over():
+					return
+				}
+			}
+		}()
+		for e, ok := c.Next(); ok; e, ok = c.Next() {
+			c.Ack(e, siotest.OK)
+			if e.Name == "x" {
+				written <- struct{}{}
+			}
+		}
+	})
+	s.serve(func(w http.ResponseWriter, r *http.Request) bool {
+		if r.URL.Path != "/written" {
+			return false
+		}
+		select {
+		case <-written:
+		case <-time.After(patience):
+		}
+		return true
+	})
 	p := s.open(t)
-	var now properties
-	p.scene(&now, "open", map[string]int{"latencyMs": -1})
-	for range 5 {
+	for _, c := range []struct {
+		name                        string
+		timeoutMS, blockMS, againMS int
+	}{
+		{"an ack", 200, 250, 0},
+		{"an ack, and a block behind the block", 200, 250, 100},
+		{"the server's silence", 60_000, silenceMS + 500, 0},
+		{"the server's silence, and a block behind the block", 60_000, silenceMS + 500, silenceMS + 500},
+	} {
+		var now properties
+		p.scene(&now, "open", map[string]int{"latencyMs": -1, "silenceMs": silenceMS})
+		before := s.Count()
 		var o outcome
-		p.scene(&o, "timeoutBehindBlock", map[string]int{"timeoutMs": 200, "blockMs": 600})
-		wantValue(t, "the ack behind the block", o, `{"ok":true}`)
+		p.scene(&o, "emitBlocked", map[string]int{"timeoutMs": c.timeoutMS, "blockMs": c.blockMS, "againMs": c.againMS})
+		wantValue(t, c.name, o, `{"ok":true}`)
+		if n := s.Count() - before; n > 0 {
+			t.Errorf("%s: %d more connections", c.name, n)
+		}
+		p.scene(&o, "close", nil)
 	}
 }
 

@@ -1,6 +1,9 @@
 package jsx
 
-import "syscall/js"
+import (
+	"syscall/js"
+	"time"
+)
 
 // Func is a Go function that JS can call, until Release.
 type Func = js.Func
@@ -46,6 +49,22 @@ func Promise(reject func(error) Value, f func() (any, error)) Value {
 	})
 	defer executor.Release() // it has been called by then
 	return Global().Get("Promise").New(executor)
+}
+
+// After is closed when d has passed, by a task of the browser's own, that has
+// its turn behind all that the browser had to hand over before.
+func After(d time.Duration) <-chan struct{} {
+	passed := make(chan struct{})
+	var f js.Func
+	f = js.FuncOf(func(Value, []Value) any {
+		f.Release()
+		close(passed)
+		return nil
+	})
+	if _, err := Call(Global(), "setTimeout", f, d.Milliseconds()); err != nil {
+		time.AfterFunc(d, func() { f.Release(); close(passed) })
+	}
+	return passed
 }
 
 // tracker is called before a WebSocket is opened.

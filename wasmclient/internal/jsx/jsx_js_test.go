@@ -3,6 +3,7 @@ package jsx
 import (
 	"context"
 	"errors"
+	"runtime"
 	"strings"
 	"syscall/js"
 	"testing"
@@ -166,5 +167,23 @@ func TestHidden(t *testing.T) {
 		if Hidden() != want {
 			t.Errorf("%s: %t", state, Hidden())
 		}
+	}
+}
+
+// Whatever is due, it does not pass before the browser has had its turn.
+func TestAfter(t *testing.T) {
+	passed := After(time.Millisecond)
+	due := time.After(time.Millisecond) // Go's own, to compare
+	eval(`() => { for (const end = Date.now() + 20; Date.now() < end; ); }`).Invoke()
+	runtime.Gosched()
+	select {
+	case <-passed:
+		t.Error("within the task that it was called in")
+	case <-due:
+	}
+	select {
+	case <-passed:
+	case <-within(t).Done():
+		t.Error("never")
 	}
 }

@@ -46,14 +46,20 @@ export const save = (state) => caught(session.saveState(state)).then((r) => ({ .
 export const close = () => session.close().then(() => caught(session.emit("x"))).then((r) => ({ ...r, now: properties() }));
 export const globalsNow = async () => ({ process: typeof process, path: typeof path, Go: typeof Go, factory: typeof __initgrace, WebSocket: WebSocket.toString() });
 
-// The page is blocked while Go is inside a call to JS: when Go goes on, the
-// timeout is due, and the ack, which has long arrived, not yet delivered.
-export async function timeoutBehindBlock({ timeoutMs, blockMs }) {
+// The page is blocked while Go is inside a call to JS, until the server has
+// written its ack, and once more before the browser can hand that over. Go goes
+// on between the two blocks and is called behind them, each time with deadlines
+// passed and nothing read.
+export function emitBlocked({ timeoutMs, blockMs, againMs }) {
 	const { send } = WebSocket.prototype;
 	WebSocket.prototype.send = function (frame) {
 		WebSocket.prototype.send = send;
 		send.call(this, frame);
 		block(blockMs);
+		const written = new XMLHttpRequest();
+		written.open("GET", "/written", false);
+		written.send();
+		void Promise.resolve().then(() => block(againMs)).then(() => caught(session.emit("y")));
 	};
 	return caught(session.emit("x", {}, { timeoutMs }));
 }
