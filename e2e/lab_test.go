@@ -261,15 +261,26 @@ func (o *overlay) stall(name string) {
 	o.mu.Unlock()
 	o.set(name, func() (fs.File, error) {
 		f, err := o.layers[0].Open(name)
-		return &stalled{File: f, found: found}, err
+		if err != nil {
+			return nil, err
+		}
+		info, err := f.Stat()
+		return &stalled{File: f, found: found, left: info.Size() / 2}, err
 	})
+}
+
+// mend lets a file be opened again. What stalls goes on doing so.
+func (o *overlay) mend(name string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	delete(o.harm, name)
 }
 
 // find brings a file back.
 func (o *overlay) find(name string) {
+	o.mend(name)
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	delete(o.harm, name)
 	if o.found != nil {
 		close(o.found)
 		o.found = nil
@@ -285,20 +296,20 @@ func (o *overlay) set(name string, harm func() (fs.File, error)) {
 	o.harm[name] = harm
 }
 
-// stalled is a file whose first MiB can be read, for now.
+// stalled is a file whose first half can be read, for now.
 type stalled struct {
 	fs.File
 	found <-chan struct{}
-	read  int
+	left  int64
 }
 
 func (s *stalled) Read(b []byte) (int, error) {
-	if s.read >= 1<<20 {
+	if s.left <= 0 {
 		<-s.found
 		return 0, io.ErrUnexpectedEOF // this download is over; another one works
 	}
-	n, err := s.File.Read(b)
-	s.read += n
+	n, err := s.File.Read(b[:min(int64(len(b)), s.left)])
+	s.left -= int64(n)
 	return n, err
 }
 

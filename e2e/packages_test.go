@@ -2,6 +2,8 @@ package e2e
 
 import (
 	"archive/zip"
+	"fmt"
+	"io/fs"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -78,6 +80,31 @@ func TestPackages(t *testing.T) {
 	files.find(wheel)
 	if got := await[string](p, loadTiny); got != "42" {
 		t.Errorf("from the folder: %s", got)
+	}
+}
+
+// TestPackageStalls: what a page that has started Python adds to it may stand
+// still, for ever. Pyodide adds one thing at a time, and another try does not
+// wait for it.
+func TestPackageStalls(t *testing.T) {
+	dir, wheel := labPackages(t)
+	files := &overlay{layers: []fs.FS{os.DirFS(dir)}}
+	l := newStudy(t, study, func(cfg *server.Config) { cfg.Packages = files })
+	p := l.open(study, "player", "")
+	await[any](p, "page.connected")
+	await[any](p, "page.session.preload()")
+	files.stall(wheel)
+	defer files.find(wheel)
+	load := func(stallMS int) string {
+		return await[string](p, fmt.Sprintf(`page.loadPyodide({ packages: ["tiny-env"], stallMs: %d }).then(
+			() => String(page.pyodide.runPython("import tiny_env; tiny_env.answer")), (err) => err.code)`, stallMS))
+	}
+	if got := load(3000); got != "load_stalled" {
+		t.Errorf("while the package stands still: %s", got)
+	}
+	files.mend(wheel)
+	if got := load(60_000); got != "42" {
+		t.Errorf("another try: %s", got)
 	}
 }
 

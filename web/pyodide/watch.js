@@ -123,6 +123,8 @@ export class Watch {
 		const get = (url) => this.#watched(fetch.call(globalThis, url, init));
 		if (url === this.setup.compiled?.url) return this.#until(this.#library(() => fetch.call(globalThis, url, init), get));
 		if (!this.#ours(url)) return fetch.call(globalThis, resource, init);
+		const signal = this.signal?.(url);
+		if (signal) init = { ...init, signal };
 		if (this.aside && url === this.#wasm) return this.#compiled(get);
 		const [first, ...others] = this.setup.packageURLs;
 		if (!others.length || !url.startsWith(first)) return get(resource);
