@@ -134,7 +134,7 @@ test("a page starts Pyodide", SLOW, async (t) => {
 			assert.deepEqual(r.failed.map((f) => [f.code, f.phase]), code ? [[code, "failed"]] : []);
 			for (const { message, took } of r.failed) {
 				assert.ok(message.includes(says), message);
-				assert.ok(took < 10_000, `told after ${took} ms`);
+				assert.ok(took < 60_000, `told after ${took} ms`);
 			}
 		});
 	}

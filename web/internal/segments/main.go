@@ -11,6 +11,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -119,7 +120,7 @@ func merge(segments []segment) (merged []segment) {
 				continue
 			}
 		}
-		merged = append(merged, segment{s.address, append([]byte(nil), s.data...)})
+		merged = append(merged, segment{s.address, bytes.Clone(s.data)})
 	}
 	return merged
 }
