@@ -164,3 +164,14 @@ test("a worker starts Pyodide, and the page runs on", SLOW, async (t) => {
 		terminated: "closed",
 	});
 });
+
+test("a load in a worker that is given up leaves nothing behind", SLOW, async (t) => {
+	const { evaluate, compiled } = await lab(t);
+	assert.deepEqual(await evaluate(compiled, "giveUpWorkers()"), {
+		start: ["aborted", 0],
+		init: ["aborted", 0],
+		failed: ["no environment", 0],
+		late: [42, 1],
+		next: [true, 1],
+	});
+});

@@ -2,6 +2,7 @@
 // the page does with them at first.
 
 import { fault, report, text } from "../errors.js";
+import { unlessAborted } from "./abort.js";
 import { Estimate } from "./estimate.js";
 import { plan } from "./plan.js";
 import { addPackages, startPyodide } from "./start.js";
@@ -66,15 +67,13 @@ class Ahead {
 		if (Boolean(o.worker) !== Boolean(this.o.worker)) {
 			throw fault("invalid_payload", `loadPyodide: preload has started Python ${this.o.worker ? "in a worker" : "on the page"}. Say worker: ${Boolean(this.o.worker)}`);
 		}
-		o.signal?.throwIfAborted();
 		if (!this.closed) {
 			this.hearers.push(o.onProgress);
 			this.more = async (stages) => {
 				o.signal?.throwIfAborted();
 				await this.#add(o, stages);
 			};
-			const aborted = new Promise((_, reject) => o.signal?.addEventListener("abort", () => reject(o.signal.reason)));
-			return Promise.race([this.over, aborted]);
+			return unlessAborted(o.signal, this.over);
 		}
 		if (this.#missing(o).length || o.init) {
 			const stages = new Stages(link, [o.onProgress], o.expectedMs);
@@ -107,7 +106,12 @@ async function start(link, o, ahead) {
 	const pyodide = await under(link, o, stages, o.phase ?? "downloading", async () => {
 		const engine = o.worker ? await inWorker() : { start: startPyodide, add: addPackages };
 		const pyodide = await engine.start(setup, packages, { ...o, ended }, stages);
-		await initialize(pyodide, o, stages);
+		try {
+			await initialize(pyodide, o, stages);
+		} catch (err) {
+			if (o.worker) pyodide.terminate(); // nobody will have it
+			throw err;
+		}
 		took = stages.elapsed;
 		if (ahead) {
 			Object.assign(ahead, { engine, setup, python: pyodide });
@@ -133,6 +137,7 @@ async function under(link, o, stages, phase, run) {
 	stages.tell({ phase: "announced" });
 	try {
 		const value = await link.lease({ ...o, id: "pyodide", phase, expectedMs: stages.expectedMs }, (progress) => {
+			o.signal?.throwIfAborted();
 			stages.begin(progress);
 			return run();
 		});
@@ -147,7 +152,8 @@ async function under(link, o, stages, phase, run) {
 async function initialize(pyodide, o, stages) {
 	if (!o.init) return;
 	await stages.enter({ phase: "init" }, o.initPhase ?? "init");
-	await o.init(pyodide);
+	o.signal?.throwIfAborted();
+	await unlessAborted(o.signal, o.init(pyodide));
 }
 
 const inWorker = () =>

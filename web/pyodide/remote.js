@@ -5,6 +5,7 @@ import { Ending } from "../ending.js";
 import { fault, text } from "../errors.js";
 import { whenGone } from "../lifeline.js";
 import { proxy, transferHandlers, wrap } from "../vendor/comlink.js";
+import { unlessAborted } from "./abort.js";
 
 transferHandlers.set("python", {
 	canHandle: () => false, // a page has no Python objects
@@ -23,10 +24,10 @@ export async function start(setup, packages, o, stages) {
 		throw fault("worker_failed", `loadPyodide: there can be no worker: ${text(err)}`, err);
 	}
 	const ending = new Ending();
-	let forgo, started;
+	let started;
 	const end = (err) => {
+		if (ending.reason) return;
 		worker.terminate();
-		forgo?.();
 		ending.come(err);
 		if (started) o.ended();
 	};
@@ -34,11 +35,12 @@ export async function start(setup, packages, o, stages) {
 		e.preventDefault?.();
 		end(fault("worker_failed", `the worker of Pyodide does not run: ${e.message || "its script could not be loaded"}`));
 	};
-	o.signal?.addEventListener("abort", () => end(o.signal.reason), { once: true });
+	const abort = () => end(o.signal.reason);
+	o.signal?.addEventListener("abort", abort);
 	try {
 		const remote = wrap(worker);
 		const told = (name) => {
-			forgo = whenGone(name, () => end(fault("worker_failed", "the worker of Pyodide has ended, perhaps because memory ran out. Load Pyodide again")));
+			whenGone(name, () => end(fault("worker_failed", "the worker of Pyodide has ended, perhaps because memory ran out. Load Pyodide again")));
 		};
 		const failure = await ending.race(remote.start(setup, wheels(packages), plain(o), hearing(stages), proxy(told)));
 		if (failure) throw fault(failure.code, failure.message);
@@ -50,14 +52,23 @@ export async function start(setup, packages, o, stages) {
 		end(err);
 		if (err?.name === "DataCloneError") throw fault("invalid_payload", `loadPyodide: options for a worker must be plain data: ${text(err)}`, err);
 		throw err;
+	} finally {
+		o.signal?.removeEventListener("abort", abort);
 	}
 }
 
 /** As addPackages in start.js. */
 export async function add(python, setup, packages, o, stages) {
 	const { remote, ending } = remotes.get(python);
-	const failure = await ending.race(remote.add(setup, wheels(packages), plain(o), hearing(stages)));
-	if (failure) throw fault(failure.code, failure.message);
+	const giveUp = () => void remote.giveUp();
+	o.signal?.addEventListener("abort", giveUp);
+	try {
+		const adding = remote.add(setup, wheels(packages), plain(o), hearing(stages));
+		const failure = await unlessAborted(o.signal, ending.race(adding));
+		if (failure) throw fault(failure.code, failure.message);
+	} finally {
+		o.signal?.removeEventListener("abort", giveUp);
+	}
 }
 
 const wheels = (packages) => packages.map((name) => (/\.whl$/.test(name) ? new URL(name, globalThis.location?.href).href : name));

@@ -7,6 +7,7 @@ import { expose, proxy, transferHandlers } from "../vendor/comlink.js";
 import { addPackages, startPyodide } from "./start.js";
 
 let python;
+let adding; // gives up what is added
 
 // A Python object cannot cross: data goes as a copy, a function as one that
 // can be called from there. First of all handlers: the others look for symbols
@@ -41,6 +42,10 @@ expose({
 		void hold().then(alive);
 		return attempt(startPyodide(setup, packages, o, stages).then((started) => (python = started)));
 	},
-	add: (setup, packages, o, stages) => attempt(addPackages(python, setup, packages, o, stages)),
+	add: (setup, packages, o, stages) => {
+		adding = new AbortController();
+		return attempt(addPackages(python, setup, packages, { ...o, signal: adding.signal }, stages));
+	},
+	giveUp: () => adding?.abort(),
 	python: () => proxy(python),
 });

@@ -107,6 +107,41 @@ globalThis.startWorker = async () => {
 	return { ends, failed, refused, own, tasks, answers, phases, server };
 };
 
+// Loads in a worker that are given up, and how many workers are left of each.
+globalThis.giveUpWorkers = async () => {
+	const told = { page: [], server: [] };
+	const load = (options) => loadPyodide(link(told), { worker: true, ...options });
+	const workers = async (n) => { // each holds a lock
+		for (const began = performance.now(); ; await nextTask()) {
+			const held = (await navigator.locks.query()).held.filter(({ name }) => name.startsWith("initgrace:")).length;
+			if (held === n || performance.now() - began > 30_000) return held;
+		}
+	};
+	const outcome = (promise) => promise.then(() => "loaded", (err) => err.message);
+	const aborted = (at) => {
+		const giveUp = new AbortController();
+		const init = () => (giveUp.abort(new Error("aborted")), new Promise(() => {}));
+		if (at === "start") setTimeout(() => giveUp.abort(new Error("aborted")), 100);
+		return outcome(load({ signal: giveUp.signal, ...(at === "init" && { init }) }));
+	};
+	const results = {
+		start: [await aborted("start"), await workers(0)],
+		init: [await aborted("init"), await workers(0)],
+		failed: [await outcome(load({ init: () => Promise.reject(new Error("no environment")) })), await workers(0)],
+	};
+	// A signal that comes when all is there comes too late.
+	const late = new AbortController();
+	const python = await load({ signal: late.signal });
+	late.abort();
+	results.late = [await python.runPython("6 * 7"), await workers(1)];
+	// The lock of one that ends comes back when the next load has begun.
+	python.terminate();
+	const next = await load();
+	results.next = [(await load()) === next, await workers(1)];
+	next.terminate();
+	return results;
+};
+
 // What the browser downloads ahead of a start, and how often in all.
 globalThis.fetchAhead = async () => {
 	await prefetch(new URL("/", location).href, {});
