@@ -253,11 +253,15 @@ class Link {
 const json = (value) => (value === undefined ? undefined : JSON.stringify(value));
 
 let pyodide; // Promise of what starts it
+let failures = 0; // of that; some browsers remember one by its address
 
 // starter comes after the connection, which does not need it.
 const starter = () =>
-	(pyodide ??= import("./pyodide/load.js").catch((err) => {
-		throw fault("load_failed", `pyodide/load.js, which starts Pyodide, could not be loaded: ${text(err)}. Reload the page`, err);
+	(pyodide ??= (failures ? import(`./pyodide/load.js?retry=${failures}`) : import("./pyodide/load.js")).catch((err) => {
+		failures++;
+		pyodide = undefined;
+		throw fault("load_failed", `pyodide/load.js, which starts Pyodide, could not be loaded: ${text(err)}. ` +
+			"Check the connection to its server, and try again", err);
 	}));
 
 class Session {

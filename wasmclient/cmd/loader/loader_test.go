@@ -372,6 +372,36 @@ func TestBlocking(t *testing.T) {
 	}
 }
 
+// What starts Pyodide is asked for when the page has time. A network that is away
+// just then costs a try, and not the page.
+func TestStarterMissing(t *testing.T) {
+	var j journal
+	for _, file := range []string{"load.js", "start.js"} {
+		s := newSite(t, j.study)
+		s.serve(func(w http.ResponseWriter, r *http.Request) bool {
+			missing := r.URL.Path == "/initgrace/pyodide/"+file
+			if missing {
+				http.NotFound(w, r)
+			}
+			return missing
+		})
+		p := s.open(t)
+		var now properties
+		p.scene(&now, "open", nil)
+		var o outcome
+		for range 2 {
+			p.scene(&o, "loadOwn", map[string]string{"how": "works"})
+			wantCode(t, file+" is missing", o, "load_failed")
+		}
+		s.serve(nil)
+		o = outcome{}
+		p.scene(&o, "loadOwn", map[string]string{"how": "works"})
+		if o.Code != "" {
+			t.Errorf("%s is back: %+v", file, o)
+		}
+	}
+}
+
 // A server that refuses a lease lets the load run, and the page knows.
 func TestUnprotected(t *testing.T) {
 	s := newSite(t, func(c *siotest.Conn) {
