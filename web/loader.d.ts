@@ -22,6 +22,25 @@ export const version: string;
  */
 export function connect(options: ConnectOptions): Promise<Session>;
 
+/**
+ * Pyodide without a session, for a page that could not connect and shall go on all
+ * the same: no server holds the participant's seat, and partners are told nothing.
+ * It is what session.loadPyodide() starts, and only one of them on a page: whoever
+ * connects later and loads finds this one.
+ *
+ * ```js
+ * const session = await connect({ participant: "p1" }).catch((err) => console.warn(err.code));
+ * const pyodide = await (session ? session.loadPyodide() : loadUnprotected());
+ * ```
+ */
+export function loadUnprotected(options?: UnprotectedOptions): Promise<any>;
+
+/** Without a lease what a lease is granted for has no effect. */
+export interface UnprotectedOptions extends PyodideOptions {
+	/** Address of the server, as of connect. It may have Pyodide's files although no connection is possible. */
+	url?: string;
+}
+
 export interface ConnectOptions {
 	/** Who it is: 1 to 128 characters of A-Z a-z 0-9 . _ : @ - */
 	participant: string;

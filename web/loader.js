@@ -49,6 +49,8 @@ function tokenStore(url, participant) {
 	};
 }
 
+const addressOf = (url) => new URL(url ?? "/", globalThis.location?.href ?? import.meta.url).href;
+
 export async function connect(options = {}) {
 	const o = { ...defaults, ...options };
 	o.host ??= defaults.host;
@@ -56,7 +58,7 @@ export async function connect(options = {}) {
 		throw fault("unauthorized", "connect: participant is missing");
 	}
 	const base = import.meta.url;
-	const url = new URL(o.url ?? "/", globalThis.location?.href ?? base).href;
+	const url = addressOf(o.url);
 	o.signal?.throwIfAborted();
 	if (!["worker", "page", "auto"].includes(o.host)) throw fault("invalid_payload", "connect: host is worker, page or auto");
 	const began = performance.now();
@@ -263,6 +265,11 @@ const starter = () =>
 		throw fault("load_failed", `pyodide/load.js, which starts Pyodide, could not be loaded: ${text(err)}. ` +
 			"Check the connection to its server, and try again", err);
 	}));
+
+export async function loadUnprotected({ url, ...options } = {}) {
+	const { loadPyodide } = await starter();
+	return loadPyodide({ url: addressOf(url), emitLocal() {}, lease: (o, run) => run(async () => {}) }, options);
+}
 
 class Session {
 	#link;

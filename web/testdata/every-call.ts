@@ -1,6 +1,6 @@
 // Every call of the package, as a study in TypeScript would make it. It is
 // compiled, not run (npm_test.go).
-import { connect, version, type Code, type InitgraceError, type PartnerState, type Session } from "initgrace";
+import { connect, loadUnprotected, version, type Code, type InitgraceError, type PartnerState, type Session } from "initgrace";
 import InitgracePyodide, { type InitgracePyodideData, type InitgracePyodideTrial } from "initgrace/jspsych-plugin.js";
 
 const told: string = version;
@@ -24,6 +24,7 @@ async function study(participant: string, signal: AbortSignal): Promise<number> 
 		packages: ["numpy"], init: (p) => p.runPython("1"), expectedMs: 1000, unprotected: true, ackTimeoutMs: 1, stallMs: 1,
 		phase: "a", packagesPhase: "b", initPhase: "c", steps: true, signal, onProgress: ({ bytes = 0 }) => console.log(bytes),
 	});
+	const alone: any = await loadUnprotected({ url: "/", packages: ["numpy"], init: (p) => p.runPython("1"), worker: false });
 	const remote = await session.loadPyodide({ worker: true });
 	await remote.runPython("1");
 	remote.terminate();

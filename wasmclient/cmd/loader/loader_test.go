@@ -402,6 +402,24 @@ func TestStarterMissing(t *testing.T) {
 	}
 }
 
+// A page that could not connect loads without a server, and only once.
+func TestLoadUnprotected(t *testing.T) {
+	var j journal
+	p := newSite(t, j.study).open(t)
+	var r struct {
+		Same   bool
+		Loads  int
+		Phases []string
+	}
+	p.scene(&r, "loadAlone", nil)
+	if !r.Same || r.Loads != 1 || strings.Join(r.Phases, " ") != "announced init ready" {
+		t.Errorf("%+v", r)
+	}
+	if start := j.find(protocol.EventLoadStart); len(start) != 0 {
+		t.Errorf("the server was told %v", start)
+	}
+}
+
 // A server that refuses a lease lets the load run, and the page knows.
 func TestUnprotected(t *testing.T) {
 	s := newSite(t, func(c *siotest.Conn) {

@@ -1,6 +1,6 @@
 // What the tests do in the page. Each function is one scene; what it returns
 // goes back to the test as JSON.
-import { connect } from "/initgrace/loader.js";
+import { connect, loadUnprotected } from "/initgrace/loader.js";
 
 let session; // of scenes that follow each other
 const events = [];
@@ -117,6 +117,15 @@ export async function loadTwice({ ms }) {
 	const c = await session.loadPyodide({ loadPyodide });
 	await session.preload();
 	return { same: a === b && b === c, loads, now: properties() };
+}
+
+// Without a server at first, and then with one.
+export async function loadAlone() {
+	const phases = [];
+	const alone = await loadUnprotected({ loadPyodide: own(0), init: (p) => (p.ready = true), onProgress: (p) => phases.push(p.phase) });
+	await open();
+	const found = await session.loadPyodide({ loadPyodide: own(0) });
+	return { same: alone === found && found.ready, loads, phases };
 }
 
 export const loadOwn = ({ how, ...options }) => {
