@@ -1,12 +1,31 @@
 package e2e
 
 import (
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
 
 	"initgrace/grace/protocol"
 )
+
+// trial is a trial's data, of the plugin's or of the question behind it.
+type trial struct {
+	TrialType string `json:"trial_type"`
+	OK        bool
+	Protected bool
+	ErrorCode *string `json:"error_code"`
+	Attempts  int
+	Wait      int64 `json:"wait_ms"`
+	Load      int64 `json:"load_ms"`
+	Blocked   int64 `json:"blocked_ms"`
+	Longest   int64 `json:"longest_block_ms"`
+	RT        int64
+	Response  string
+}
 
 // TestJsPsych runs the example with the real jsPsych: the trial starts Python
 // under a lease, its timings are in the data, and the next trial has Python.
@@ -24,24 +43,12 @@ func TestJsPsych(t *testing.T) {
 	}
 	p.start(`document.querySelector("button").click()`)
 	p.awaitPage(`document.body.dataset.done`)
-	type trial struct {
-		TrialType string `json:"trial_type"`
-		OK        bool
-		Protected bool
-		Attempts  int
-		Wait      int64 `json:"wait_ms"`
-		Load      int64 `json:"load_ms"`
-		Blocked   int64 `json:"blocked_ms"`
-		Longest   int64 `json:"longest_block_ms"`
-		RT        int64
-		Response  string
-	}
 	data := await[[]trial](p, "study.data.get().values()")
 	if len(data) != 2 || data[1].Response != "right" {
 		t.Fatalf("data %+v", data)
 	}
 	took := ended.At.Sub(began.At).Milliseconds()
-	if d := data[0]; d.TrialType != "initgrace-pyodide" || !d.OK || !d.Protected || d.Attempts != 1 || d.RT < d.Load ||
+	if d := data[0]; d.TrialType != "initgrace-pyodide" || !d.OK || !d.Protected || d.ErrorCode != nil || d.Attempts != 1 || d.RT < d.Load ||
 		d.Longest < 100 || d.Blocked < d.Longest || d.Load < d.Blocked || d.Load > took+slack.Milliseconds() {
 		t.Errorf("the server saw %d ms, the data of the trial say %+v", took, d)
 	}
@@ -49,4 +56,36 @@ func TestJsPsych(t *testing.T) {
 		t.Errorf("the load took %d ms", took)
 	}
 	l.wantHistory("player", protocol.Active, protocol.Loading, protocol.Active)
+}
+
+// TestJsPsychAlone: where a network lets no WebSocket through the trial starts
+// Python all the same, and its data say so.
+func TestJsPsychAlone(t *testing.T) {
+	l := newStudy(t, study, nil)
+	server, err := url.Parse(l.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	network := httputil.NewSingleHostReverseProxy(server)
+	filter := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, "/socket.io/") {
+			http.Error(w, "no WebSockets here", http.StatusForbidden)
+			return
+		}
+		network.ServeHTTP(w, r)
+	}))
+	t.Cleanup(filter.Close)
+	p := open(t, "player", "")
+	p.Expect("WebSocket")
+	p.goTo(filter.URL + "/jspsych.html?PROLIFIC_PID=player")
+	p.awaitPage(`document.querySelector("button")`) // connect tries for 30 s
+	p.start(`document.querySelector("button").click()`)
+	p.awaitPage(`document.body.dataset.done`)
+	data := await[[]trial](p, "study.data.get().values()")
+	if d := data[0]; !d.OK || d.Protected || d.ErrorCode == nil || *d.ErrorCode != "unreachable" || d.Attempts != 1 || d.Load <= 0 {
+		t.Errorf("the data of the trial say %+v", d)
+	}
+	if len(data) != 2 || data[1].Response != "right" {
+		t.Errorf("data %+v", data)
+	}
 }

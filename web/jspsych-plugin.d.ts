@@ -5,7 +5,7 @@ import type { ConnectOptions, PyodideOptions, Session } from "./loader.js";
 
 /** What a trial of this type takes beside `type`. */
 export interface InitgracePyodideTrial {
-	/** A session, or a promise of one. Without it the trial connects. */
+	/** A session, or a promise of one. Without it the trial takes that of an earlier one, or connects. */
 	session?: Session | Promise<Session> | null;
 	/** Options of connect(). */
 	connect?: ConnectOptions | null;
@@ -19,7 +19,7 @@ export interface InitgracePyodideTrial {
 	retry_label?: string;
 	/** How often the participant may try again. Default 3. */
 	retries?: number;
-	/** Does Python start without a lease? Default true. */
+	/** Does Python start without a lease, or without a server? Default true. */
 	unprotected?: boolean;
 }
 
@@ -29,6 +29,7 @@ export interface InitgracePyodideData {
 	ok: boolean;
 	/** The server granted a lease before the page could freeze. */
 	protected: boolean;
+	/** What went wrong last, or why no server protects the load. */
 	error_code: string | null;
 	error: string | null;
 	attempts: number;

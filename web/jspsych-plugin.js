@@ -11,7 +11,21 @@
 //
 // It is written against jsPsych 8, and works with its bundle as with its module.
 
-import { connect } from "./loader.js";
+import { connect, loadUnprotected } from "./loader.js";
+
+// Why there is no connection, if it is not the server that refuses one.
+const AWAY = ["unreachable", "wasm_unavailable", "worker_unavailable", "crashed"];
+
+let joined; // Promise of the session that trials have opened, until it ends
+
+function join(options) {
+	joined ??= connect(options).then((session) => {
+		session.on("close", () => (joined = undefined));
+		return session;
+	});
+	joined.catch(() => (joined = undefined)); // another try is another connection
+	return joined;
+}
 
 // jsPsych's ParameterType; its module is not imported, so that one copy is on
 // the page however that loads it.
@@ -26,7 +40,7 @@ const info = {
 	name: "initgrace-pyodide",
 	version: "0.1.0",
 	parameters: {
-		/** A session, or a promise of one; null: connect. */
+		/** A session, or a promise of one; null: that of an earlier trial, or connect. */
 		session: { type: OBJECT, default: null },
 		/** Options of connect(). */
 		connect: { type: OBJECT, default: null },
@@ -50,7 +64,7 @@ const info = {
 		ok: { type: BOOL },
 		/** The server granted a lease before the page could freeze. */
 		protected: { type: BOOL },
-		/** Code and text of what went wrong last; null: nothing. */
+		/** Code and text of what went wrong last, or of why no server protects the load; null: nothing. */
 		error_code: { type: STRING },
 		error: { type: STRING },
 		/** How often it was tried. */
@@ -84,7 +98,7 @@ export default class InitgracePyodide {
 		for (;;) {
 			data.attempts++;
 			try {
-				Object.assign(data, await this.load(trial, element, status), { ok: true, error_code: null, error: null });
+				Object.assign(data, { error_code: null, error: null }, await this.load(trial, element, status), { ok: true });
 				break;
 			} catch (err) {
 				Object.assign(data, { error_code: err.code ?? null, error: String(err.message ?? err) });
@@ -103,16 +117,20 @@ export default class InitgracePyodide {
 
 	async load(trial, element, status) {
 		status.textContent = "Connecting …";
-		const session = await (trial.session ?? connect(trial.connect ?? {}));
+		const { packages, init, unprotected } = trial;
+		const options = { packages, unprotected, ...(init && { init }), ...trial.options };
+		let session;
+		try {
+			session = await (trial.session ?? join(trial.connect ?? {}));
+		} catch (err) {
+			if (!unprotected || !AWAY.includes(err.code)) throw err;
+			return this.alone({ url: trial.connect?.url, ...options }, element, status, err);
+		}
 		if (element) element.session = session;
 		status.textContent = element ? "" : "Starting Python …";
-		const remove = session.on("progress", ({ phase, fraction }) => {
-			if (!element) status.textContent = `${phase}${fraction > 0 ? ` ${Math.round(100 * fraction)} %` : ""}`;
-		});
+		const remove = session.on("progress", (progress) => element || says(status, progress));
 		try {
-			const python = await session.loadPyodide({
-				packages: trial.packages, unprotected: trial.unprotected, ...(trial.init && { init: trial.init }), ...trial.options,
-			});
+			const python = await session.loadPyodide(options);
 			this.jsPsych.initgrace = { session, python };
 			const load = session.lastLoad;
 			return {
@@ -122,6 +140,21 @@ export default class InitgracePyodide {
 		} finally {
 			remove();
 		}
+	}
+
+	// alone is without a server.
+	async alone(options, element, status, why) {
+		const began = performance.now();
+		status.textContent = element ? "" : "Starting Python …";
+		const python = await loadUnprotected({
+			...options,
+			onProgress: (progress) => {
+				element ? element.show(progress) : says(status, progress);
+				options.onProgress?.(progress);
+			},
+		});
+		this.jsPsych.initgrace = { session: undefined, python };
+		return { protected: false, error_code: why.code, error: why.message, load_ms: performance.now() - began };
 	}
 
 	// pressed shows a button and waits for it.
@@ -139,3 +172,5 @@ export default class InitgracePyodide {
 		this.jsPsych.finishTrial({ ok: true, protected: false, attempts: 1, simulated: true, rt: 0, ...options?.data });
 	}
 }
+
+const says = (status, { phase, fraction }) => (status.textContent = `${phase}${fraction > 0 ? ` ${Math.round(100 * fraction)} %` : ""}`);
