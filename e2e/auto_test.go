@@ -52,3 +52,16 @@ func TestAutoUnreachable(t *testing.T) {
 		t.Errorf("the server has seen %v", h)
 	}
 }
+
+// TestAutoEnded: so it does when the session has ended before.
+func TestAutoEnded(t *testing.T) {
+	l := newStudy(t, study, nil)
+	p := l.open("auto.html", "nobody", "PROLIFIC_PID=player&order=before")
+	await[any](p, "page.loaded.then(() => initgrace).then((session) => session.close())")
+	if n := await[int](p, "page.loadPyodide()"); n != 5050 {
+		t.Errorf("Python says %d", n)
+	}
+	if code := await[string](p, `page.seen.find((e) => e.name === "unprotected").data.code`); code != "closed" {
+		t.Errorf("the page was told %q", code)
+	}
+}

@@ -5,7 +5,8 @@
 //
 // From then on the page's own loadPyodide() asks the server for a lease before
 // the page freezes. Where the server cannot be reached it loads all the same,
-// unprotected, after a few seconds. Attributes, all optional:
+// unprotected, after a few seconds; and at once when the session has ended.
+// Attributes, all optional:
 //
 //	data-participant-param   parameter of the page's address that names the
 //	                         participant; default PROLIFIC_PID
@@ -61,15 +62,20 @@
 	}, Number(waitMs)));
 
 	const wrap = (original) => async function loadPyodide(options) {
-		let live;
+		let begun = false;
+		const load = (options) => {
+			begun = true;
+			return original.call(this, options);
+		};
 		try {
-			live = await Promise.race([session, late()]);
+			const live = await Promise.race([session, late()]);
+			return await live.loadPyodide({ loadPyodide: load, options, phase });
 		} catch (err) {
+			if (begun) throw err; // the page's own
 			console.warn("initgrace: Python starts unprotected:", err.message);
 			tell("unprotected", { code: err.code ?? "unreachable", message: err.message });
-			return original.call(this, options);
+			return load(options);
 		}
-		return live.loadPyodide({ loadPyodide: original, options, phase });
 	};
 
 	let original = globalThis.loadPyodide;
