@@ -207,6 +207,9 @@ func TestProgressOfALoad(t *testing.T) {
 	if want := "announced downloading failed announced downloading starting init ready"; got != want {
 		t.Errorf("it went through %q, want %q", got, want)
 	}
+	if phase := await[string](p, `page.session.close().then(() => page.element.phase)`); phase != "ready" {
+		t.Errorf("the page has closed its session, and the element says %s", phase)
+	}
 	if v := await[string](p, `page.pyodide.runPython("import json; json.__file__.rpartition('.')[2]")`); v != "pyc" {
 		t.Errorf("the standard library is not the compiled one: .%s", v)
 	}

@@ -185,7 +185,9 @@ export class InitgraceProgress extends HTMLElement {
 			}),
 			session.on("reconnecting", offline(true)),
 			session.on("restored", offline(false)),
-			session.on("close", ({ code, message }) => this.show({ phase: "failed", code, message, final: true })),
+			session.on("close", ({ code, message }) => {
+				if (code !== "closed") this.show({ phase: "failed", code, message, final: true }); // else the page is done with it
+			}),
 		];
 	}
 
