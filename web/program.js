@@ -115,6 +115,9 @@ function trackNextSocket(sockets, ahead) {
 		const ws = ahead?.take(args[0]) ?? new Native(...args);
 		sockets.add(ws);
 		ws.addEventListener("close", () => sockets.delete(ws));
+		// A close follows every error. Firefox tells one in the middle of a closing
+		// handshake, and Go's handler of it would wait for that to end.
+		ws.addEventListener("error", (e) => e.stopImmediatePropagation());
 		return ws;
 	};
 }
