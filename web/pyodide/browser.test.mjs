@@ -53,11 +53,11 @@ async function lab(t) {
 		return result;
 	}
 	const compiled = { url: "/compiled.zip", size, sha256, imports };
-	return { evaluate, broken, compiled, files, requests: server.requests };
+	return { evaluate, broken, faults, compiled, files, requests: server.requests };
 }
 
 test("a page starts Pyodide", SLOW, async (t) => {
-	const { evaluate, broken, compiled, files, requests } = await lab(t);
+	const { evaluate, broken, faults, compiled, files, requests } = await lab(t);
 	async function start(compiled, options = {}, query) {
 		const result = await evaluate(compiled, `start(${JSON.stringify(options)})`, query);
 		assert.deepEqual(result.works.slice(0, 2), ["Pyodide in steps", "/index.html"]);
@@ -116,6 +116,12 @@ test("a page starts Pyodide", SLOW, async (t) => {
 			assert.deepEqual([r.library, r.steps > 0], [library, stepped]);
 		});
 	}
+	await t.test("at another try, when the server did not say what there is", async () => {
+		faults["/initgrace/config.json"] = [(response) => response.writeHead(503).end()];
+		const { failed, library } = await evaluate(compiled, "startAgain({})");
+		assert.deepEqual([failed.map(({ code }) => code), library], [["load_failed"], "pyc"]);
+		assert.match(failed[0].message, /HTTP 503.*try again/);
+	});
 	// Of each the worker beside the page hears first, and then the page. Pyodide itself would never say anything.
 	const missing = (response) => response.writeHead(404).end();
 	const mistyped = (response) => response.writeHead(200, { "Content-Type": "text/plain" }).end("\0asm");
@@ -168,10 +174,13 @@ test("a worker starts Pyodide, and the page runs on", SLOW, async (t) => {
 test("a load in a worker that is given up leaves nothing behind", SLOW, async (t) => {
 	const { evaluate, compiled } = await lab(t);
 	assert.deepEqual(await evaluate(compiled, "giveUpWorkers()"), {
+		first: "aborted",
+		second: [42, 1],
 		start: ["aborted", 0],
 		init: ["aborted", 0],
 		failed: ["no environment", 0],
 		late: [42, 1],
+		uncaught: [true, 42],
 		next: [true, 1],
 	});
 });

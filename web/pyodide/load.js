@@ -7,13 +7,10 @@ import { Estimate } from "./estimate.js";
 import { plan } from "./plan.js";
 import { addPackages, startPyodide } from "./start.js";
 
-const defaults = {
-	stallMs: 30_000, // of a download
-};
-
+const STALL_MS = 30_000; // of a download
 const ACK_MS = 2000;
 
-let interpreter; // Promise of the one on this page, once it is loaded for good
+let interpreter; // {promise, signal, there}: the one on this page, once it is loaded for good
 let ahead; // what preload has begun, or an earlier try left: a load joins it
 
 /**
@@ -21,18 +18,31 @@ let ahead; // what preload has begun, or an earlier try left: a load joins it
  * @param {object} link the way to the server: its url, lease(options, run) and emitLocal(event, data)
  */
 export function loadPyodide(link, options) {
-	const o = { ...defaults, ...options };
-	interpreter ??= (ahead ? ahead.join(link, o) : start(link, o)).catch((err) => {
-		interpreter = undefined; // another try is another load
-		throw err;
-	});
-	return interpreter;
+	const before = interpreter;
+	const givenUp = before && !before.there && before.signal?.aborted;
+	if (before && !givenUp) return before.promise;
+	const mine = (interpreter = { signal: options.signal });
+	const load = async () => {
+		await before?.promise.catch(() => {}); // it is on its way to its end
+		try {
+			const o = complete(options);
+			const python = await (ahead ? ahead.join(link, o) : start(link, o));
+			mine.there = true;
+			return python;
+		} catch (err) {
+			if (interpreter === mine) interpreter = undefined; // another try is another load
+			throw err;
+		}
+	};
+	return (mine.promise = load());
 }
+
+const complete = (options) => ({ ...options, stallMs: options?.stallMs ?? STALL_MS });
 
 /** Session.preload: everything that loadPyodide does, but a later call can add to it. */
 export async function preload(link, options) {
-	if (!interpreter) await (ahead ??= new Ahead(link, { ...defaults, ...options })).done;
-	else await interpreter;
+	if (!interpreter) await (ahead ??= new Ahead(link, complete(options))).done;
+	else await interpreter.promise;
 }
 
 /** prefetch lets the browser download Pyodide before anybody asks for it. */
@@ -132,11 +142,13 @@ function ended() {
 	interpreter = ahead = undefined;
 }
 
+let leases = 0; // each has an id of its own
+
 // under runs a part of the start under a lease.
 async function under(link, o, stages, phase, run) {
 	stages.tell({ phase: "announced" });
 	try {
-		const value = await link.lease({ ...o, id: "pyodide", phase, expectedMs: stages.expectedMs }, (progress) => {
+		const value = await link.lease({ ...o, id: `pyodide-${++leases}`, phase, expectedMs: stages.expectedMs }, (progress) => {
 			o.signal?.throwIfAborted();
 			stages.begin(progress);
 			return run();

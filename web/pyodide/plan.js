@@ -13,7 +13,6 @@ function configOf(server) {
 			const response = await fetch(new URL("initgrace/config.json", server), { signal: AbortSignal.timeout(CONFIG_MS) });
 			if (!response.ok) throw new Error(`config.json: HTTP ${response.status}`);
 			const { pyodide } = await response.json();
-			if (!pyodide) throw new Error("the server has no Pyodide");
 			return pyodide;
 		})();
 		configs.set(server, config);
@@ -36,7 +35,12 @@ export async function plan(server, o) {
 		config = await configOf(server);
 	} catch (err) {
 		if (indexURL) return unknown;
-		throw fault("invalid_payload", `loadPyodide: indexURL is missing, and the server names none (${text(err)})`, err);
+		throw fault("load_failed", `what the server says of Pyodide could not be had: ${text(err)}. ` +
+			"Check the connection to it, and try again", err);
+	}
+	if (!config) {
+		if (indexURL) return unknown;
+		throw fault("invalid_payload", "loadPyodide: the server has no Pyodide. Say indexURL");
 	}
 	const at = (url) => new URL(url, server).href;
 	if (indexURL && indexURL !== at(config.index_url)) return unknown; // another Pyodide than the server's

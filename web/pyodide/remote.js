@@ -16,6 +16,7 @@ const remotes = new WeakMap(); // a Pyodide as the page has it → what comlink 
 
 /** As startPyodide in start.js, with Pyodide in a worker. o.ended is called when that is no more. */
 export async function start(setup, packages, o, stages) {
+	o.signal?.throwIfAborted();
 	if (o.loadPyodide) throw fault("invalid_payload", "loadPyodide: a worker cannot run the page's own loadPyodide");
 	let worker;
 	try {
@@ -32,6 +33,7 @@ export async function start(setup, packages, o, stages) {
 		if (started) o.ended();
 	};
 	worker.onerror = (e) => {
+		if (started) return; // an exception in a callback of the page's Python, which lives
 		e.preventDefault?.();
 		end(fault("worker_failed", `the worker of Pyodide does not run: ${e.message || "its script could not be loaded"}`));
 	};

@@ -49,7 +49,7 @@ globalThis.startAgain = async (options) => {
 			const python = await loadPyodide(link(told), options);
 			return { failed, library: python.runPython("import json; json.__file__.rpartition('.')[2]") };
 		} catch ({ code, message }) {
-			failed.push({ code, message, phase: told.page.at(-1).phase, took: performance.now() - at });
+			failed.push({ code, message, phase: told.page.at(-1)?.phase, took: performance.now() - at });
 			if (failed.length > 2) throw new Error(message);
 		}
 	}
@@ -124,16 +124,32 @@ globalThis.giveUpWorkers = async () => {
 		if (at === "start") setTimeout(() => giveUp.abort(new Error("aborted")), 100);
 		return outcome(load({ signal: giveUp.signal, ...(at === "init" && { init }) }));
 	};
-	const results = {
+	// Given up in the task in which it was called, and called again in it.
+	const never = new AbortController();
+	const first = outcome(load({ signal: never.signal }));
+	never.abort(new Error("aborted"));
+	const second = load();
+	const results = { first: await first, second: [await (await second).runPython("6 * 7"), await workers(1)] };
+	(await second).terminate();
+	Object.assign(results, {
 		start: [await aborted("start"), await workers(0)],
 		init: [await aborted("init"), await workers(0)],
 		failed: [await outcome(load({ init: () => Promise.reject(new Error("no environment")) })), await workers(0)],
-	};
+	});
 	// A signal that comes when all is there comes too late.
 	const late = new AbortController();
 	const python = await load({ signal: late.signal });
 	late.abort();
 	results.late = [await python.runPython("6 * 7"), await workers(1)];
+	// So does an exception in a callback, which is nobody's answer.
+	const uncaught = new Promise((resolve) => addEventListener("error", (e) => (e.preventDefault(), resolve(e.message.includes("ValueError")))));
+	await python.runPython(`
+		import js
+		from pyodide.ffi import create_once_callable
+		def fail(): raise ValueError
+		js.setTimeout(create_once_callable(fail), 0)
+	`.replaceAll("\n\t\t", "\n"));
+	results.uncaught = [await uncaught, await python.runPython("6 * 7")];
 	// The lock of one that ends comes back when the next load has begun.
 	python.terminate();
 	const next = await load();
