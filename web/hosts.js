@@ -179,8 +179,9 @@ class WorkerHost {
 		// short as it can be.
 		await nextTask();
 		// The program is on its way by now, and this thread has nothing to do.
-		const { settings, link } = await prepare();
+		const { settings, link, over } = await prepare();
 		host.#early = host.dial(settings, link);
+		over.addEventListener("abort", host.#early.cancel);
 		host.#early.session.catch(() => {}); // told to whoever dials
 		const result = companion.working ? await started : await Promise.race([started, undefined]);
 		if (!result) throw failed("it did not start in time");

@@ -121,7 +121,8 @@ export interface ConnectOptions {
  * A participant's session. It lives over any number of connections, and ends
  * with the event "close": by close(), because another page took its place
  * ("replaced"), because the seat was given up ("expired"), or by a refusal. Its
- * properties stay readable then; calls reject with the code of that end.
+ * properties stay readable then; calls reject with the code of that end, but what
+ * loadPyodide() and blocking() have begun to do they bring to its own end.
  */
 export interface Session {
 	readonly participant: string;

@@ -52,8 +52,8 @@ function tokenStore(url, participant) {
 const addressOf = (url) => new URL(url ?? "/", globalThis.location?.href ?? import.meta.url).href;
 
 export async function connect(options = {}) {
-	const o = { ...defaults, ...options };
-	o.host ??= defaults.host;
+	const o = { ...options };
+	for (const name in defaults) o[name] ??= defaults[name];
 	if (typeof o.participant !== "string" || !o.participant) {
 		throw fault("unauthorized", "connect: participant is missing");
 	}
@@ -71,17 +71,19 @@ export async function connect(options = {}) {
 		backoffMinMs: o.backoffMinMs, backoffMaxMs: o.backoffMaxMs, queueSize: o.queueSize, keep: o.keep,
 	};
 	const link = new Link({ ...o, url }, kept);
+	const over = new AbortController(); // nobody waits for the host any more
 	const prepare = async () => {
 		kept.open();
 		await nextTask();
 		settings.token ??= kept.get();
 		await nextTask();
-		return { settings, link };
+		over.signal.throwIfAborted();
+		return { settings, link, over: over.signal };
 	};
 	const host = await inTime(startHost(o.host, {
 		wasmURL: new URL(o.wasmURL ?? "loader.wasm", base).href,
 		execURL: new URL(o.wasmExecURL ?? "wasm_exec.js", base).href,
-	}, version, url, prepare), o);
+	}, version, url, prepare), o, over);
 	settings.timeoutMs = Math.max(1, o.timeoutMs - (performance.now() - began));
 	try {
 		return await dial(host, settings, o, link).catch((err) => {
@@ -97,7 +99,7 @@ export async function connect(options = {}) {
 }
 
 // inTime is a host that has started, unless that takes too long.
-async function inTime(starting, { signal, timeoutMs }) {
+async function inTime(starting, { signal, timeoutMs }, over) {
 	let timer, abort;
 	try {
 		return await Promise.race([starting, new Promise((_, reject) => {
@@ -106,6 +108,7 @@ async function inTime(starting, { signal, timeoutMs }) {
 			signal?.addEventListener("abort", (abort = () => reject(signal.reason)));
 		})]);
 	} catch (err) {
+		over.abort();
 		starting.then((host) => host.stop(), () => {});
 		throw err;
 	} finally {
@@ -232,20 +235,24 @@ class Link {
 		this.end(err);
 	}
 
-	// lease runs a function of the page's under a lease.
+	// lease runs a function of the page's under a lease. When the session ends, what
+	// has begun goes on, unprotected.
 	async lease({ id, phase, expectedMs, unprotected = true, ackTimeoutMs }, run) {
-		let result;
+		let result, running;
 		await this.host.ready;
 		const options = { id, phase, expectedMs, ackTimeoutMs, requireLease: !unprotected };
 		const load = await this.call("load", JSON.stringify(options), async (progress) => {
 			await nextTask(); // Go's stack is not to be blocked with the page
 			this.host.say({ loading: true });
 			try {
-				result = await run(progress);
+				result = await (running = run(progress));
 			} finally {
 				this.host.say({ loading: false });
 			}
+		}).catch((err) => {
+			if (!this.ended || !running) throw err;
 		});
+		if (!load) return running;
 		this.lastLoad = JSON.parse(load);
 		this.emitLocal("load", this.lastLoad);
 		return result;

@@ -420,6 +420,81 @@ func TestLoadUnprotected(t *testing.T) {
 	}
 }
 
+// A load that is called as a preload ends has a lease of its own, and does what it
+// is called for.
+func TestLoadBehindPreload(t *testing.T) {
+	var j journal
+	s := newSite(t, func(c *siotest.Conn) {
+		c.Open(time.Hour, time.Hour)
+		if !c.Connect() {
+			return
+		}
+		c.Session(protocol.Session{})
+		for e, ok := c.Next(); ok; e, ok = c.Next() {
+			j.add(e)
+			switch e.Name {
+			case protocol.EventLoadStart:
+				c.Ack(e, protocol.LoadAck{OK: true, LeaseMS: 60_000})
+			case protocol.EventLoadComplete:
+				time.AfterFunc(500*time.Millisecond, func() { c.Ack(e, siotest.OK) })
+			default:
+				c.Ack(e, siotest.OK)
+			}
+		}
+	})
+	p := s.open(t)
+	var r struct {
+		Ready bool
+		Loads int
+	}
+	p.scene(&r, "loadBehindPreload", nil)
+	if !r.Ready || r.Loads != 1 {
+		t.Errorf("%+v", r)
+	}
+	if start := j.find(protocol.EventLoadStart); len(start) != 2 {
+		t.Errorf("leases %v", start)
+	}
+}
+
+// A load goes on when its session ends, and the page has what comes of it.
+func TestSessionEndsInLoad(t *testing.T) {
+	var j journal
+	p := newSite(t, j.study).open(t)
+	var r struct {
+		Same   bool
+		Loads  int
+		Closed outcome
+	}
+	p.scene(&r, "endInLoad", nil)
+	if !r.Same || r.Loads != 1 {
+		t.Errorf("%+v", r)
+	}
+	wantCode(t, "a call after the end", r.Closed, "closed")
+}
+
+// A connect that was given up opens no session behind the page's back: it would
+// replace the one that the page has.
+func TestConnectTwice(t *testing.T) {
+	var sessions atomic.Int32
+	s := newSite(t, func(c *siotest.Conn) {
+		c.Open(time.Hour, time.Hour)
+		if c.Connect() {
+			sessions.Add(1)
+			c.Session(protocol.Session{})
+			c.Echo()
+		}
+	})
+	p := s.open(t)
+	var r struct {
+		First outcome
+		properties
+	}
+	p.scene(&r, "connectTwice", nil)
+	if r.First.Message != "the page's own reason" || !r.Connected || r.names() != "session" || sessions.Load() != 1 {
+		t.Errorf("%+v, %d sessions", r, sessions.Load())
+	}
+}
+
 // A server that refuses a lease lets the load run, and the page knows.
 func TestUnprotected(t *testing.T) {
 	s := newSite(t, func(c *siotest.Conn) {

@@ -128,6 +128,43 @@ export async function loadAlone() {
 	return { same: alone === found && found.ready, loads, phases };
 }
 
+// A load is called when a preload is over and its server has not heard of that.
+export async function loadBehindPreload() {
+	const loadPyodide = own(0);
+	await open({ timeoutMs: undefined, callTimeoutMs: undefined }); // as if they were not there
+	const before = new Promise((resolve) => {
+		session.preload({ loadPyodide, init: () => setTimeout(resolve, 50) });
+	});
+	await before;
+	const python = await session.loadPyodide({ loadPyodide, init: (python) => (python.ready = true) });
+	await session.emit("x");
+	return { ready: python.ready, loads };
+}
+
+// The session ends while Python starts, which goes on.
+export async function endInLoad() {
+	await open();
+	const loadPyodide = async () => {
+		await session.close();
+		await sleep(50);
+		return { number: ++loads };
+	};
+	const python = await session.loadPyodide({ loadPyodide });
+	const again = await loadUnprotected({ loadPyodide });
+	return { same: python === again, loads, closed: await caught(session.emit("x")) };
+}
+
+// The page does not wait for a session, and then for another one.
+export async function connectTwice() {
+	const controller = new AbortController();
+	const first = caught(connect({ participant: "p1", host: hostKind, signal: controller.signal }));
+	controller.abort(new Error("the page's own reason"));
+	await open();
+	const workers = async () => (await navigator.locks.query()).held.filter(({ name }) => name.startsWith("initgrace:")).length;
+	while ((await workers()) !== 1) await sleep(10);
+	return { first: await first, ...properties() };
+}
+
 export const loadOwn = ({ how, ...options }) => {
 	const loadPyodide = {
 		throws: () => { throw new TypeError("not a function, say"); },
