@@ -89,3 +89,53 @@ func TestJsPsychAlone(t *testing.T) {
 		t.Errorf("data %+v", data)
 	}
 }
+
+// TestJsPsychAgain: a trial that fails is tried again with the one button of the
+// progress element, and a later one finds the session and Python.
+func TestJsPsychAgain(t *testing.T) {
+	l := newStudy(t, study, nil)
+	p := l.open("jspsych-twice.html", "nobody", "PROLIFIC_PID=player&failures=1")
+	const retry = `document.querySelector("initgrace-progress")?.shadowRoot.querySelector(".retry")`
+	p.awaitPage(retry + `?.checkVisibility()`)
+	if n := await[int](p, `document.querySelectorAll("button").length`); n != 0 {
+		t.Errorf("%d buttons beside the element's", n)
+	}
+	if label := await[string](p, retry+`.textContent`); label != "Nochmal" {
+		t.Errorf("the button says %q", label)
+	}
+	p.start(retry + `.click()`)
+	p.awaitPage(`document.body.dataset.done`)
+	data := await[[]trial](p, "study.data.get().values()")
+	if len(data) != 2 || !data[0].OK || !data[0].Protected || data[0].Attempts != 2 || data[0].ErrorCode != nil {
+		t.Fatalf("data %+v", data)
+	}
+	if d := data[1]; !d.OK || d.Attempts != 1 {
+		t.Errorf("the second trial says %+v", d)
+	}
+	l.wantHistory("player", protocol.Active, protocol.Loading, protocol.Active, protocol.Loading, protocol.Active)
+}
+
+// TestJsPsychFindsPython: a trial needs no load of its own.
+func TestJsPsychFindsPython(t *testing.T) {
+	l := newStudy(t, study, nil)
+	p := l.open("jspsych-twice.html", "nobody", "PROLIFIC_PID=player&alone=yes")
+	p.awaitPage(`document.body.dataset.done`)
+	for i, d := range await[[]trial](p, "study.data.get().values()") {
+		if !d.OK || d.Protected || d.Attempts != 1 || d.Load != 0 {
+			t.Errorf("trial %d says %+v", i, d)
+		}
+	}
+}
+
+// TestJsPsychEnds: when the session ends while the trial waits for another try, so
+// does the trial.
+func TestJsPsychEnds(t *testing.T) {
+	l := newStudy(t, study, nil)
+	p := l.open("jspsych-twice.html", "nobody", "PROLIFIC_PID=player&failures=9")
+	p.awaitPage(`document.querySelector("initgrace-progress")?.shadowRoot.querySelector(".retry")?.checkVisibility()`)
+	p.start(`import("/initgrace/loader.js").then(({ connect }) => connect({ participant: "player", pageId: "another" }))`)
+	p.awaitPage(`study.data.get().count() > 0`)
+	if d := await[[]trial](p, "study.data.get().values()")[0]; d.OK || d.ErrorCode == nil || *d.ErrorCode != "replaced" {
+		t.Errorf("the trial says %+v", d)
+	}
+}

@@ -199,10 +199,13 @@ func TestProgressOfALoad(t *testing.T) {
 		t.Errorf("the element says %q", text)
 	}
 	files.find("pyodide.asm.wasm")
-	if text := await[string](p, `{ const b = page.element.shadowRoot.querySelector(".retry"); b.click(); b.textContent }`); text != "Nochmal" {
+	if text := await[string](p, `{ const b = page.element.shadowRoot.querySelector(".retry"); b.focus(); b.click(); b.textContent }`); text != "Nochmal" {
 		t.Errorf("the button says %q", text)
 	}
 	await[any](p, "page.outcome")
+	if part := await[string](p, `page.element.shadowRoot.activeElement?.getAttribute("part") ?? ""`); part != "now" {
+		t.Errorf("the button has gone, and what has the focus is %q", part)
+	}
 	got := await[string](p, `page.phases.join(" ")`)
 	if want := "announced downloading failed announced downloading starting init ready"; got != want {
 		t.Errorf("it went through %q, want %q", got, want)
@@ -212,5 +215,22 @@ func TestProgressOfALoad(t *testing.T) {
 	}
 	if v := await[string](p, `page.pyodide.runPython("import json; json.__file__.rpartition('.')[2]")`); v != "pyc" {
 		t.Errorf("the standard library is not the compiled one: .%s", v)
+	}
+}
+
+// TestProgressAttemptEnds: who waits for the button is told when the session ends,
+// after which no try can help.
+func TestProgressAttemptEnds(t *testing.T) {
+	l := newStudy(t, "progress.html", nil)
+	p := l.open(l.Pages, "player", "")
+	await[any](p, "page.connected")
+	p.start(`page.run(() => {
+		page.element.session = page.session;
+		return page.element.attempt(() => { throw new Error("always") }).catch((err) => err.code);
+	})`)
+	p.awaitPage(`page.element.shadowRoot.querySelector(".retry").checkVisibility()`)
+	p.start("page.session.close()")
+	if code := await[string](p, "page.outcome"); code != "closed" {
+		t.Errorf("the attempt ended with %q", code)
 	}
 }

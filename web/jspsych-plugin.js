@@ -88,25 +88,26 @@ export default class InitgracePyodide {
 
 	async trial(display, trial, onLoad) {
 		const began = performance.now();
-		display.innerHTML = `<div class="initgrace">${trial.stimulus}<p class="initgrace-status" role="status" aria-live="polite"></p></div>`;
-		const root = display.querySelector(".initgrace");
-		const status = display.querySelector(".initgrace-status");
-		const element = customElements.get("initgrace-progress") && document.createElement("initgrace-progress");
-		if (element) root.append(element);
+		display.innerHTML = `<div class="initgrace">${trial.stimulus}</div>`;
+		const View = customElements.get("initgrace-progress") ? ElementView : TextView;
+		const view = new View(display.querySelector(".initgrace"), trial.retry_label);
 		onLoad?.();
 		const data = { ok: false, protected: false, error_code: null, error: null, attempts: 0, wait_ms: null, load_ms: null, blocked_ms: null, longest_block_ms: null };
-		for (;;) {
+		const failed = ({ code = null, message }) => Object.assign(data, { error_code: code, error: message });
+		for (let ended; !ended; ) {
 			data.attempts++;
 			try {
-				Object.assign(data, { error_code: null, error: null }, await this.load(trial, element, status), { ok: true });
+				Object.assign(data, { error_code: null, error: null }, await this.load(trial, view), { ok: true });
 				break;
 			} catch (err) {
-				Object.assign(data, { error_code: err.code ?? null, error: String(err.message ?? err) });
-				if (data.attempts > trial.retries) break;
-				status.textContent = data.error;
-				await this.pressed(root, trial.retry_label);
+				failed(err instanceof Error ? err : { message: String(err) });
 			}
+			if (data.attempts > trial.retries) break;
+			view.show({ phase: "failed", code: data.error_code, message: data.error });
+			ended = await Promise.race([view.again(), this.ended]);
+			if (ended) failed(ended);
 		}
+		view.follow(undefined);
 		for (const key of ["wait_ms", "load_ms", "blocked_ms", "longest_block_ms"]) {
 			if (data[key] !== null) data[key] = Math.round(data[key]);
 		}
@@ -115,8 +116,9 @@ export default class InitgracePyodide {
 		this.jsPsych.finishTrial(data);
 	}
 
-	async load(trial, element, status) {
-		status.textContent = "Connecting …";
+	async load(trial, view) {
+		view.show({ phase: "connecting" });
+		this.ended = new Promise(() => {});
 		const { packages, init, unprotected } = trial;
 		const options = { packages, unprotected, ...(init && { init }), ...trial.options };
 		let session;
@@ -124,46 +126,31 @@ export default class InitgracePyodide {
 			session = await (trial.session ?? join(trial.connect ?? {}));
 		} catch (err) {
 			if (!unprotected || !AWAY.includes(err.code)) throw err;
-			return this.alone({ url: trial.connect?.url, ...options }, element, status, err);
+			return this.alone({ url: trial.connect?.url, ...options }, view, err);
 		}
-		if (element) element.session = session;
-		status.textContent = element ? "" : "Starting Python …";
-		const remove = session.on("progress", (progress) => element || says(status, progress));
-		try {
-			const python = await session.loadPyodide(options);
-			this.jsPsych.initgrace = { session, python };
-			const load = session.lastLoad;
-			return {
-				protected: load.protected, wait_ms: load.waitMs, load_ms: load.tookMs,
-				blocked_ms: load.blockedMs, longest_block_ms: load.longestBlockMs,
-			};
-		} finally {
-			remove();
-		}
+		this.ended = new Promise((resolve) => session.on("close", resolve));
+		view.follow(session);
+		const python = await session.loadPyodide(options);
+		this.jsPsych.initgrace = { session, python };
+		const load = session.lastLoad; // none of this session's if Python was there before
+		return load ? {
+			protected: load.protected, wait_ms: load.waitMs, load_ms: load.tookMs,
+			blocked_ms: load.blockedMs, longest_block_ms: load.longestBlockMs,
+		} : {};
 	}
 
 	// alone is without a server.
-	async alone(options, element, status, why) {
+	async alone(options, view, why) {
 		const began = performance.now();
-		status.textContent = element ? "" : "Starting Python …";
 		const python = await loadUnprotected({
 			...options,
 			onProgress: (progress) => {
-				element ? element.show(progress) : says(status, progress);
+				view.show(progress);
 				options.onProgress?.(progress);
 			},
 		});
 		this.jsPsych.initgrace = { session: undefined, python };
 		return { protected: false, error_code: why.code, error: why.message, load_ms: performance.now() - began };
-	}
-
-	// pressed shows a button and waits for it.
-	pressed(root, label) {
-		return new Promise((resolve) => {
-			const button = Object.assign(document.createElement("button"), { className: "jspsych-btn", textContent: label });
-			button.addEventListener("click", () => { button.remove(); resolve(); });
-			root.append(button);
-		});
 	}
 
 	/** jsPsych's simulation mode: no Python is started. */
@@ -173,4 +160,50 @@ export default class InitgracePyodide {
 	}
 }
 
-const says = (status, { phase, fraction }) => (status.textContent = `${phase}${fraction > 0 ? ` ${Math.round(100 * fraction)} %` : ""}`);
+// A view shows how far the trial is, and asks for another try: the progress
+// element if the study has imported it, else words.
+class ElementView {
+	constructor(root, label) {
+		this.element = document.createElement("initgrace-progress");
+		this.element.strings = { retry: label };
+		root.append(this.element);
+	}
+
+	follow(session) {
+		this.element.session = session;
+	}
+
+	show(progress) {
+		this.element.show(progress);
+	}
+
+	again() {
+		return new Promise((resolve) => this.element.addEventListener("retry", () => resolve(), { once: true }));
+	}
+}
+
+class TextView {
+	constructor(root, label) {
+		this.root = root;
+		this.label = label;
+		this.status = Object.assign(document.createElement("p"), { className: "initgrace-status", role: "status" });
+		root.append(this.status);
+	}
+
+	follow(session) {
+		this.remove?.();
+		this.remove = session?.on("progress", (progress) => this.show(progress));
+	}
+
+	show({ phase, fraction, message }) {
+		this.status.textContent = phase === "failed" ? message : `${phase} …${fraction > 0 ? ` ${Math.round(100 * fraction)} %` : ""}`;
+	}
+
+	again() {
+		return new Promise((resolve) => {
+			const button = Object.assign(document.createElement("button"), { className: "jspsych-btn", textContent: this.label });
+			button.addEventListener("click", () => { button.remove(); resolve(); });
+			this.root.append(button);
+		});
+	}
+}

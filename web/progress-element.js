@@ -46,6 +46,7 @@ const css = `
 :host([hidden]), [hidden] { display: none !important; }
 p { margin: 0; }
 .now { display: flex; align-items: center; gap: 0.7em; font-weight: 600; min-height: 1.6em; }
+.now:focus { outline: none; }
 .spinner {
 	flex: none;
 	box-sizing: border-box;
@@ -109,7 +110,7 @@ button:focus-visible { outline: 3px solid color-mix(in srgb, var(--accent) 45%, 
 }`;
 
 const html = `
-<div part="now" class="now"><span class="spinner" part="spinner" aria-hidden="true"></span><span part="label" class="label"></span></div>
+<div part="now" class="now" tabindex="-1"><span class="spinner" part="spinner" aria-hidden="true"></span><span part="label" class="label"></span></div>
 <div part="bar" class="bar" role="progressbar" aria-valuemin="0" aria-valuemax="100"><i></i></div>
 <p part="warning" class="warning soft"></p>
 <p part="offline" class="offline soft" hidden></p>
@@ -133,6 +134,8 @@ export class InitgraceProgress extends HTMLElement {
 	#partner;
 	#offline = false;
 	#session;
+	#end; // why that has ended
+	#giveUp; // ends an attempt that waits for the button
 	#removers = [];
 
 	constructor() {
@@ -171,6 +174,9 @@ export class InitgraceProgress extends HTMLElement {
 	set session(session) {
 		for (const remove of this.#removers.splice(0)) remove();
 		this.#session = session;
+		this.#offline = false;
+		this.#end = undefined;
+		this.#draw();
 		if (!session) return;
 		const offline = (is) => () => {
 			this.#offline = is;
@@ -187,6 +193,8 @@ export class InitgraceProgress extends HTMLElement {
 			session.on("restored", offline(false)),
 			session.on("close", ({ code, message }) => {
 				if (code !== "closed") this.show({ phase: "failed", code, message, final: true }); // else the page is done with it
+				this.#end = Object.assign(new Error(message), { name: "InitgraceError", code });
+				this.#giveUp?.(this.#end);
 			}),
 		];
 	}
@@ -203,13 +211,27 @@ export class InitgraceProgress extends HTMLElement {
 			try {
 				return await task();
 			} catch (err) {
-				if (err?.name === "AbortError") throw err;
-				const final = ENDED.includes(err?.code); // another try would end the same
+				if (err?.name === "AbortError") {
+					this.show({ phase: "connecting" }); // whoever gave it up goes on
+					throw err;
+				}
+				const final = ENDED.includes(err?.code) || (this.#end && err?.code === this.#end.code); // another try would end the same
 				this.show({ phase: "failed", code: err?.code, message: String(err?.message ?? err), final });
 				if (final) throw err;
-				await new Promise((resolve) => this.addEventListener("retry", resolve, { once: true }));
+				await this.#pressed();
 			}
 		}
+	}
+
+	#pressed() {
+		let pressed;
+		return new Promise((resolve, reject) => {
+			this.#giveUp = reject;
+			this.addEventListener("retry", (pressed = resolve), { once: true });
+		}).finally(() => {
+			this.#giveUp = undefined;
+			this.removeEventListener("retry", pressed);
+		});
 	}
 
 	#part(selector) {
@@ -248,7 +270,10 @@ export class InitgraceProgress extends HTMLElement {
 		this.#part(".offline").hidden = !this.#offline || failed;
 		set(this.#part(".failure"), failed ? this.#text("failed", values) : "");
 		set(this.#part(".retry"), this.#text("retry"));
-		this.#part(".retry").hidden = !failed || final === true;
+		const retry = this.#part(".retry");
+		const left = this.shadowRoot.activeElement === retry;
+		retry.hidden = !failed || final === true;
+		if (left && retry.hidden) this.#part(".now").focus(); // and not the page's beginning
 		this.#bar(failed);
 		this.#drawPartner();
 	}
@@ -266,13 +291,10 @@ export class InitgraceProgress extends HTMLElement {
 		if (kind === "part") i.style.transform = `scaleX(${known})`;
 		else i.style.removeProperty("transform");
 		// An animation that runs is left alone: a new one might not begin before the freeze.
-		if (i.className === kind && i.dataset.of === phase) return;
-		if (i.className !== kind || kind === "filling") {
-			i.style.animationDuration = kind === "filling" ? `${1.5 * expectedMs}ms` : "";
-			i.style.animationDelay = kind === "filling" ? `${-elapsedMs}ms` : "";
-			i.className = kind;
-		}
-		i.dataset.of = phase;
+		if (i.className === kind) return;
+		i.style.animationDuration = kind === "filling" ? `${1.5 * expectedMs}ms` : "";
+		i.style.animationDelay = kind === "filling" ? `${-elapsedMs}ms` : "";
+		i.className = kind;
 	}
 
 	#drawPartner() {
