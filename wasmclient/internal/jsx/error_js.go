@@ -27,12 +27,28 @@ func (e *Error) Error() string {
 func FromJS(v Value) *Error {
 	e := &Error{Value: v}
 	if v.Type() == js.TypeObject {
-		e.Name, e.Message, e.Code = String(v.Get("name")), String(v.Get("message")), String(v.Get("code"))
+		e.Name, e.Message, e.Code = String(get(v, "name")), String(get(v, "message")), String(get(v, "code"))
 	}
 	if e.Name == "" && e.Message == "" {
-		e.Message = Global().Get("String").Invoke(v).String()
+		e.Message = shown(v)
 	}
 	return e
+}
+
+// get is a property of an object; undefined if reading it throws.
+func get(v Value, property string) (p Value) {
+	defer func() { _ = recover() }()
+	return Global().Get("Reflect").Call("get", v, property) // a getter's throw is not to be recovered from
+}
+
+// shown is a value as a text.
+func shown(v Value) (text string) {
+	defer func() {
+		if recover() != nil {
+			text = "something that cannot be shown"
+		}
+	}()
+	return Global().Get("String").Invoke(v).String()
 }
 
 // ownName is the name of the errors that this project makes for pages.

@@ -41,6 +41,9 @@ func TestAwait(t *testing.T) {
 		`Promise.reject({})`:                                          "[object Object]",
 		`Promise.reject(5)`:                                           "5",
 		`{then() { throw new RangeError("in then") }}`:                "RangeError: in then",
+		`Promise.reject(Object.create(null))`:                         "something that cannot be shown",
+		`Promise.reject({get message() { throw 1 }, name: "Odd"})`:    "Odd",
+		`(() => { const {proxy, revoke} = Proxy.revocable({}, {}); revoke(); return {then(_, no) { no(proxy) }} })()`: "something that cannot be shown",
 	} {
 		_, err := Await(within(t), eval(code))
 		var e *Error

@@ -84,7 +84,7 @@ func Number(v Value, property string) (float64, bool) {
 	if v.Type() != js.TypeObject {
 		return 0, false
 	}
-	n := v.Get(property)
+	n := get(v, property)
 	if n.Type() != js.TypeNumber {
 		return 0, false
 	}
