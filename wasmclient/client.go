@@ -193,11 +193,7 @@ func (c *Client) run(cn *conn) {
 			c.end(err)
 			return
 		}
-		code := websocket.StatusCode(protocol.CloseRetry)
-		if err == errHidden {
-			code = websocket.StatusNormalClosure
-		}
-		c.abandon(cn, err, code)
+		c.abandon(cn, err, closeCode(err != errHidden))
 		if cn, err = c.connect(c.ctx, err); err != nil {
 			c.end(err)
 			return
@@ -256,6 +252,10 @@ func (c *Client) connect(ctx context.Context, cause error) (*conn, error) {
 		cn, err := c.attempt(ctx)
 		switch {
 		case err == nil:
+			select {
+			case <-c.hurry: // it was for this one
+			default:
+			}
 			return cn, nil
 		case final(err):
 			return nil, err
@@ -296,7 +296,8 @@ func (c *Client) pause(ctx context.Context, cause error) error {
 // attempt makes one connection, up to the session event.
 func (c *Client) attempt(ctx context.Context) (*conn, error) {
 	c.melt()
-	ctx, cancel := context.WithTimeout(ctx, c.opts.ConnectTimeout)
+	whole := ctx // of all attempts
+	ctx, cancel := context.WithTimeout(whole, c.opts.ConnectTimeout)
 	defer cancel()
 	ws, err := dial(ctx, c.url, &c.opts)
 	if err != nil {
@@ -304,10 +305,17 @@ func (c *Client) attempt(ctx context.Context) (*conn, error) {
 	}
 	cn := newConn(ws, c.opts.QueueBytes)
 	c.mu.Lock()
+	if c.current != nil {
+		cn.maxPayload = c.current.takes() // until this one is told
+	}
 	c.current = cn
+	hidden := c.hidden != nil
 	c.mu.Unlock()
 	c.spawn(func() { cn.read(func(frame []byte) { c.deliver(cn, frame) }) })
 	c.spawn(cn.write)
+	if hidden { // since the dialling began
+		cn.fail(errHidden)
+	}
 
 	ended := ctx.Done()
 	var late <-chan struct{}
@@ -317,17 +325,25 @@ func (c *Client) attempt(ctx context.Context) (*conn, error) {
 			return cn, nil
 		case <-cn.lost:
 			err := cn.cause()
-			c.abandon(cn, err, protocol.CloseRetry)
+			c.abandon(cn, err, closeCode(err != errHidden))
 			return nil, err
 		case <-ended:
 			c.melt()
 			ended, late = nil, look()
 		case <-late:
 			err := error(&because{errMute, ctx.Err()})
-			c.abandon(cn, err, protocol.CloseRetry)
+			c.abandon(cn, err, closeCode(whole.Err() == nil))
 			return nil, err
 		}
 	}
+}
+
+// closeCode tells the server whether this client will be back.
+func closeCode(back bool) websocket.StatusCode {
+	if back {
+		return protocol.CloseRetry
+	}
+	return websocket.StatusNormalClosure
 }
 
 // abandon gives up a connection and closes its socket in the background.

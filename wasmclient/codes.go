@@ -32,7 +32,7 @@ const (
 
 // Reconnecting says that the connection was lost and another will be tried.
 type Reconnecting struct {
-	Attempt int           `json:"attempt"` // from 1, since the last session
+	Attempt int           `json:"attempt"` // from 1, since the last session that went on for 10 s
 	DelayMS int64         `json:"delay_ms"`
 	Code    protocol.Code `json:"code,omitempty"` // of a refusal; empty when the network failed
 	Message string        `json:"message"`
@@ -73,7 +73,7 @@ func final(err error) bool {
 	}
 	switch e.Code {
 	case protocol.CodeUnauthorized, protocol.CodeBadToken, protocol.CodeTokenRequired, protocol.CodeInvalidPayload,
-		protocol.CodeTooLarge, protocol.CodeReplaced, protocol.CodeClosed,
+		protocol.CodeUnknownExperiment, protocol.CodeTooLarge, protocol.CodeReplaced, protocol.CodeClosed,
 		CodeExpired, CodeDisconnected, CodePanic:
 		return true
 	}

@@ -231,11 +231,17 @@ func (c *conn) patience(want time.Duration) time.Duration {
 	return min(want, c.interval+c.timeout)
 }
 
-// fits says whether the server takes a frame of that size.
-func (c *conn) fits(size int) bool {
+// takes is the largest frame that the server takes, 0 if that is not known.
+func (c *conn) takes() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.maxPayload == 0 || size <= c.maxPayload
+	return c.maxPayload
+}
+
+// fits says whether the server takes a frame of that size.
+func (c *conn) fits(size int) bool {
+	most := c.takes()
+	return most == 0 || size <= most
 }
 
 func protocolError(what string) error {

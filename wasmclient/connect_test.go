@@ -58,7 +58,7 @@ func TestDialNeedsAParticipant(t *testing.T) {
 func TestDialRefused(t *testing.T) {
 	for _, code := range []protocol.Code{
 		protocol.CodeUnauthorized, protocol.CodeBadToken, protocol.CodeInvalidPayload,
-		protocol.CodeTooLarge, protocol.CodeReplaced,
+		protocol.CodeUnknownExperiment, protocol.CodeTooLarge, protocol.CodeReplaced,
 	} {
 		t.Run(string(code), func(t *testing.T) {
 			script := func(c *siotest.Conn) { c.Open(time.Hour, time.Hour); c.Refuse(code); c.Wait() }
@@ -368,6 +368,43 @@ func TestRetrySkipsThePause(t *testing.T) {
 		c.Retry()
 		if d := (<-restored).Sub(at); d != time.Second {
 			t.Errorf("restored after %v", d)
+		}
+	})
+}
+
+// A Retry is for the attempt under way, and not for a pause an hour later.
+func TestRetryIsForNow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		at := make(chan time.Time, 10)
+		script := func(c *siotest.Conn) {
+			at <- time.Now()
+			switch c.N {
+			case 2:
+				time.Sleep(2 * time.Second) // in the attempt
+				c.Greet()
+				time.Sleep(time.Hour)
+				c.Emit(protocol.EventServerRestarting, protocol.Restarting{DelayMS: 60_000})
+			case 1:
+				c.Greet()
+			default:
+				c.Greet()
+				c.Wait()
+			}
+		}
+		s := siotest.Pipe(t, script)
+		c := connect(t, s, Options{})
+		<-at
+		<-at
+		time.Sleep(time.Second)
+		c.Retry() // online, visible: an attempt is under way
+		time.Sleep(1500 * time.Millisecond)
+		if !c.State().Connected {
+			t.Fatal()
+		}
+		lost := time.Now().Add(time.Hour - 500*time.Millisecond)
+		back := <-at
+		if back.Sub(lost) < 50*time.Second {
+			t.Error("too early")
 		}
 	})
 }

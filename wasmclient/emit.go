@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"time"
+	"unicode/utf8"
 
 	"initgrace/grace/protocol"
 	"initgrace/grace/protocol/codec"
@@ -20,6 +21,10 @@ type call struct {
 	frame []byte
 	done  chan outcome // holds one; only used if ack
 	load  string       // the load that is closed by the ack, if any
+
+	save   *protocol.State // what the session's state is by the ack, if that is so
+	sent   bool
+	unread bool // nobody waits for the ack; it still says which state is stored
 }
 
 // outcome is an ack's data, or why there will be none.
@@ -49,14 +54,25 @@ func (c *Client) Emit(ctx context.Context, event string, payload any) error {
 // is also context.DeadlineExceeded; the server may have acted on the event all
 // the same. When the session ends, the error is the cause of that.
 func (c *Client) EmitAck(ctx context.Context, event string, payload, reply any) error {
+	return c.call(ctx, &call{ack: true}, event, payload, reply)
+}
+
+func (c *Client) call(ctx context.Context, k *call, event string, payload, reply any) error {
 	if err := ctx.Err(); err != nil {
-		return err
+		return timedOut(err, event)
 	}
-	k := &call{ack: true}
 	if err := c.emit(k, event, payload); err != nil {
 		return err
 	}
 	return c.outcome(ctx, k, event, reply)
+}
+
+// timedOut is a context's end with a code, if its deadline has passed.
+func timedOut(err error, event string) error {
+	if errors.Is(err, context.DeadlineExceeded) {
+		return withCause(protocol.CodeTimeout, "no ack for "+event+" in the time given", err)
+	}
+	return err
 }
 
 // outcome waits for a call's ack and reads it.
@@ -64,10 +80,7 @@ func (c *Client) outcome(ctx context.Context, k *call, event string, reply any) 
 	o, err := c.await(ctx, k)
 	if err != nil {
 		c.withdraw(k)
-		if errors.Is(err, context.DeadlineExceeded) {
-			err = withCause(protocol.CodeTimeout, "no ack for "+event+" in the time given", err)
-		}
-		return err
+		return timedOut(err, event)
 	}
 	return o.into(reply)
 }
@@ -153,7 +166,7 @@ func (c *Client) emit(k *call, event string, payload any) error {
 // send writes a call if there is a connection, and says whether it must be
 // kept. The caller holds c.mu.
 func (c *Client) send(k *call) (keep bool, err error) {
-	if c.live == nil || k.ack {
+	if (c.live == nil || k.ack) && k.load == "" {
 		if len(c.calls) >= c.opts.QueueSize || c.bytes+len(k.frame) > c.opts.QueueBytes {
 			return false, errQueueFull
 		}
@@ -166,7 +179,7 @@ func (c *Client) send(k *call) (keep bool, err error) {
 	}
 	switch err := c.live.send(k.frame); err {
 	case nil:
-		c.pageSaid = time.Now()
+		c.pageSaid, k.sent = time.Now(), true
 		return k.ack, nil
 	case errQueueFull:
 		return false, err
@@ -180,11 +193,15 @@ func (c *Client) send(k *call) (keep bool, err error) {
 func (c *Client) flush(cn *conn) {
 	kept := c.calls[:0]
 	for _, k := range c.calls {
-		if err := cn.send(k.frame); err != nil || k.ack {
-			kept = append(kept, k)
-		} else {
-			c.bytes -= len(k.frame)
+		if !k.unread { // else the session has just said it
+			err := cn.send(k.frame)
+			k.sent = k.sent || err == nil
+			if err != nil || k.ack {
+				kept = append(kept, k)
+				continue
+			}
 		}
+		c.bytes -= len(k.frame)
 	}
 	clear(c.calls[len(kept):])
 	c.calls = kept
@@ -201,17 +218,25 @@ func (c *Client) settle(cn *conn, id uint64, data []byte) {
 		if k.ack && k.id == id {
 			c.forget(i)
 			c.closeLoad(k.load)
-			k.done <- outcome{data: data}
+			o := outcome{data: data}
+			var saved protocol.StateSaved
+			if k.save != nil && o.into(&saved) == nil {
+				c.state.Session.State, c.state.Session.Version = *k.save, saved.Version
+			}
+			k.done <- o
 			return
 		}
 	}
 }
 
-// withdraw forgets a call for whose ack nobody waits any more.
+// withdraw forgets a call for whose ack nobody waits any more. Of a save that may
+// be stored the ack has to be read, or every later one would be stale.
 func (c *Client) withdraw(k *call) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if i := slices.Index(c.calls, k); i >= 0 {
+	if k.save != nil && k.sent {
+		k.unread = true
+	} else if i := slices.Index(c.calls, k); i >= 0 {
 		c.forget(i)
 	}
 }
@@ -234,6 +259,9 @@ func encode(event string, payload any) ([]byte, error) {
 	data, err := marshal(payload)
 	if err != nil {
 		return nil, withCause(protocol.CodeInvalidPayload, err.Error(), err)
+	}
+	if !utf8.Valid(data) {
+		return nil, protocol.NewError(protocol.CodeInvalidPayload, event+": the payload is not UTF-8")
 	}
 	return sio.AppendEvent(nil, event, data), nil
 }

@@ -324,3 +324,62 @@ func TestConcurrentCalls(t *testing.T) {
 		t.Errorf("%d connections", s.Count())
 	}
 }
+
+// A deadline that has passed has its code wherever it is noticed.
+func TestTimeoutsHaveACode(t *testing.T) {
+	script := func(c *siotest.Conn) { c.Greet(); c.Wait() }
+	bubble(t, script, func(t *testing.T, s *siotest.Server) {
+		c := connect(t, s, Options{})
+		go c.SaveState(t.Context(), protocol.State{SceneID: "1"})
+		synctest.Wait()
+		_, err := c.SaveState(within(t, time.Second), protocol.State{SceneID: "2"})
+		hasCode(t, err, protocol.CodeTimeout)
+		ctx, cancel := context.WithTimeout(t.Context(), 0)
+		defer cancel()
+		hasCode(t, c.EmitAck(ctx, "x", nil, nil), protocol.CodeTimeout)
+	})
+}
+
+// What the server cannot take is refused here also during a handshake: it would be
+// sent again on every connection, and close each.
+func TestTooLargeInAHandshake(t *testing.T) {
+	script := func(c *siotest.Conn) {
+		if c.N == 2 {
+			time.Sleep(time.Second) // between the dial and Open
+		}
+		c.Greet()
+		for {
+			f, ok := c.Read()
+			if !ok || len(f) > 1<<20 || c.N == 1 {
+				return // as the server does
+			}
+		}
+	}
+	bubble(t, script, func(t *testing.T, s *siotest.Server) {
+		c := connect(t, s, Options{})
+		_ = c.Emit(t.Context(), "drop", nil)
+		for s.Count() < 2 {
+			time.Sleep(10 * time.Millisecond)
+		}
+		time.Sleep(100 * time.Millisecond)
+		err := c.EmitAck(within(t, 2*time.Minute), "x", strings.Repeat("x", 1<<20), nil)
+		hasCode(t, err, protocol.CodeTooLarge)
+	})
+}
+
+func TestNotUTF8(t *testing.T) {
+	script := func(c *siotest.Conn) {
+		c.Greet()
+		for {
+			f, ok := c.Read()
+			if !ok || strings.ToValidUTF8(f, "") != f {
+				return
+			}
+		}
+	}
+	bubble(t, script, func(t *testing.T, s *siotest.Server) {
+		c := connect(t, s, Options{})
+		err := c.EmitAck(within(t, 2*time.Minute), "x", protocol.Raw("\"\xff\""), nil)
+		hasCode(t, err, protocol.CodeInvalidPayload)
+	})
+}

@@ -99,3 +99,65 @@ func TestHideWhileDisconnected(t *testing.T) {
 		})
 	}
 }
+
+// A page that is left while it dials does not connect behind its back.
+func TestHideDuringDial(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := siotest.Pipe(t, func(c *siotest.Conn) {
+			c.Greet()
+			if c.N > 1 {
+				c.Wait()
+			}
+		})
+		o := Options{Participant: "p1", PageID: "page", Latency: -1}
+		n := 0
+		d := dialer(&websocket.DialOptions{HTTPClient: s.HTTPClient})
+		o.DialWebSocket = func(ctx context.Context, url string) (*websocket.Conn, error) {
+			if n++; n > 1 {
+				time.Sleep(time.Second) // a slow network
+			}
+			return d(ctx, url)
+		}
+		c, err := Dial(t.Context(), s.URL, &o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close(context.Background())
+		time.Sleep(1200 * time.Millisecond) // the pause is at most 500 ms: dialling
+		c.Hide(true)
+		time.Sleep(time.Hour)
+		if c.State().Connected {
+			t.Errorf("hidden for an hour and connected: %v, %d connections", c.State().Connected, s.Count())
+		}
+	})
+}
+
+// Who leaves in the middle of an attempt says that nobody comes back.
+func TestGoodbyeInAnAttempt(t *testing.T) {
+	for name, leave := range map[string]func(c *Client){
+		"close": func(c *Client) { _ = c.Close(context.Background()) },
+		"hide":  func(c *Client) { c.Hide(true) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				code := make(chan websocket.StatusCode, 1)
+				s := siotest.Pipe(t, func(c *siotest.Conn) {
+					if c.N == 1 {
+						c.Greet()
+						return
+					}
+					c.Open(time.Hour, time.Hour)
+					c.Connect() // the server has admitted it; its session is on its way
+					c.Wait()
+					code <- c.Code
+				})
+				c := connect(t, s, Options{})
+				time.Sleep(2 * time.Second)
+				leave(c)
+				if got := <-code; got == protocol.CloseRetry {
+					t.Errorf("close code %d: the server waits for a client that does not come back", got)
+				}
+			})
+		})
+	}
+}

@@ -90,7 +90,13 @@ type flight struct {
 	err    error
 }
 
-const ackTimeout = 5 * time.Second
+const (
+	ackTimeout = 5 * time.Second
+	// What a server takes (PROTOCOL.md).
+	maxPhase    = 64 // bytes
+	maxExpected = 24 * time.Hour
+	maxLoads    = 8 // open at once
+)
 
 // Load declares a load, runs it and completes it. The error is Run's (a panic
 // in it is a *PanicError), or why Run was not called: ctx ended, the session
@@ -133,7 +139,7 @@ func (l *Loader) load(ctx context.Context, o LoadOptions) (LoadResult, error) {
 		r.Protected = true
 		r.Lease, r.Cap = time.Duration(ack.LeaseMS)*time.Millisecond, time.Duration(ack.CapMS)*time.Millisecond
 	case ctx.Err() != nil, l.c.Err() != nil, o.RequireLease:
-		l.complete(r, o, err)
+		l.complete(r, o, err, false)
 		return r, err
 	default:
 		r.Unprotected = err
@@ -147,14 +153,16 @@ func (l *Loader) load(ctx context.Context, o LoadOptions) (LoadResult, error) {
 	if r.Blocked, r.Longest = meter.stop(); load.measured {
 		r.Blocked, r.Longest = load.blocked, load.longest
 	}
-	l.complete(r, o, err)
+	l.complete(r, o, err, true)
 	return r, err
 }
 
 // declare asks for the lease. While it is not refused the load counts as open,
 // so that a reconnect declares it again.
 func (l *Loader) declare(ctx context.Context, id string, o LoadOptions) (ack protocol.LoadAck, err error) {
-	start := protocol.LoadStart{ID: id, Phase: o.Phase, ExpectedMS: o.Expected.Milliseconds()}
+	// The next handshake says the same, and must not be refused for it.
+	expected := min(max(o.Expected, 0), maxExpected)
+	start := protocol.LoadStart{ID: id, Phase: clip(o.Phase, maxPhase), ExpectedMS: expected.Milliseconds()}
 	l.c.openLoad(protocol.OpenLoad(start))
 	ctx, cancel := context.WithTimeout(ctx, o.AckTimeout)
 	defer cancel()
@@ -169,8 +177,8 @@ func (l *Loader) declare(ctx context.Context, id string, o LoadOptions) (ack pro
 
 // complete ends the load at the server: whatever becomes of the connection, it
 // is told until it has acknowledged. Here it is waited for only briefly.
-func (l *Loader) complete(r LoadResult, o LoadOptions, failure error) {
-	if refused(r.Unprotected) || refused(failure) && !r.Protected {
+func (l *Loader) complete(r LoadResult, o LoadOptions, failure error, ran bool) {
+	if refused(r.Unprotected) || !ran && refused(failure) {
 		return // the server knows of no such load
 	}
 	done := protocol.LoadComplete{

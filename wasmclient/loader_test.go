@@ -375,3 +375,48 @@ func TestBlocks(t *testing.T) {
 		t.Errorf("total %v, longest %v", b.total, b.longest)
 	}
 }
+
+// That a load is over is told also when too much else waits for a connection.
+func TestCompleteBehindFullQueue(t *testing.T) {
+	l := &leases{}
+	script := func(c *siotest.Conn) {
+		if c.N > 1 {
+			time.Sleep(time.Second)
+		}
+		l.script(c)
+	}
+	bubble(t, script, func(t *testing.T, s *siotest.Server) {
+		c := connect(t, s, Options{QueueSize: 4})
+		_, err := NewLoader(c).Load(t.Context(), LoadOptions{Phase: "p", Run: func(context.Context, *Load) error {
+			s.Drop()
+			synctest.Wait()
+			for range 5 {
+				_ = c.Emit(t.Context(), "move", nil)
+			}
+			return nil
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if !strings.Contains(strings.Join(l.all(), "|"), "complete") {
+			t.Error("never completed")
+		}
+	})
+}
+
+// A lease that was granted late is given back, however the load failed.
+func TestCompleteAfterPanic(t *testing.T) {
+	l := &leases{delay: map[string]time.Duration{protocol.EventLoadStart: 6 * time.Second}}
+	bubble(t, l.script, func(t *testing.T, s *siotest.Server) {
+		c := connect(t, s, Options{})
+		_, err := NewLoader(c).Load(t.Context(), LoadOptions{Phase: "p", Run: func(context.Context, *Load) error { panic("oh") }})
+		hasCode(t, err, CodePanic)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if !strings.Contains(strings.Join(l.all(), "|"), "complete") {
+			t.Error("never completed")
+		}
+	})
+}

@@ -2,6 +2,7 @@ package wasmclient
 
 import (
 	"errors"
+	"slices"
 	"time"
 
 	"initgrace/grace/protocol"
@@ -40,7 +41,7 @@ func (c *Client) hello() []byte {
 	auth := protocol.Auth{
 		Participant: c.opts.Participant, Experiment: c.opts.Experiment, Group: c.opts.Group,
 		Token: c.state.Session.Token, PageID: c.opts.PageID, Host: c.opts.Host,
-		Seq: &seq, Keep: c.opts.Keep, Loads: append([]protocol.OpenLoad(nil), c.loads...),
+		Seq: &seq, Keep: c.opts.Keep, Loads: slices.Clone(c.loads[max(0, len(c.loads)-maxLoads):]),
 	}
 	c.mu.Unlock()
 	data, err := codec.Encode(auth)

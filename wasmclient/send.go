@@ -30,7 +30,7 @@ type SendOptions struct {
 // partner who is gone has not read.
 func (c *Client) Send(ctx context.Context, data any, o *SendOptions) (protocol.Sent, error) {
 	if err := ctx.Err(); err != nil {
-		return protocol.Sent{}, err
+		return protocol.Sent{}, timedOut(err, protocol.EventSend)
 	}
 	wait, err := c.Queue(data, o)
 	if err != nil {

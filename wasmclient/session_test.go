@@ -457,3 +457,45 @@ func TestSaveState(t *testing.T) {
 		hasCode(t, err, protocol.CodeStaleVersion)
 	})
 }
+
+// A save whose ack came when nobody waited for it any more makes no later one stale.
+func TestSaveAckedLate(t *testing.T) {
+	script := func(c *siotest.Conn) {
+		c.Greet()
+		version, current := uint64(0), ""
+		for n := 0; ; n++ {
+			e, ok := c.Next()
+			if !ok {
+				return
+			}
+			var save protocol.StateSave
+			_ = unmarshal(e.Payload, &save)
+			if save.Version != version { // as server/events.go
+				if save.Version+1 == version && save.SceneID == current {
+					c.Ack(e, protocol.StateSaved{OK: true, Version: version})
+				} else {
+					c.Ack(e, protocol.NewError(protocol.CodeStaleVersion, "stale"))
+				}
+				continue
+			}
+			version++
+			current = save.SceneID
+			if n == 0 {
+				time.Sleep(2 * time.Second)
+			}
+			c.Ack(e, protocol.StateSaved{OK: true, Version: version})
+		}
+	}
+	bubble(t, script, func(t *testing.T, s *siotest.Server) {
+		c := connect(t, s, Options{})
+		_, err := c.SaveState(within(t, time.Second), protocol.State{SceneID: "1"})
+		hasCode(t, err, protocol.CodeTimeout)
+		time.Sleep(time.Minute)
+		for i := range 3 {
+			if _, err := c.SaveState(t.Context(), protocol.State{SceneID: "2"}); err != nil {
+				t.Errorf("save %d: %v (client's version %d)", i, err, c.State().Session.Version)
+			}
+			time.Sleep(time.Minute)
+		}
+	})
+}

@@ -110,15 +110,10 @@ func (c *Client) SaveStateAt(ctx context.Context, s protocol.State, seq uint64) 
 	case c.saving <- struct{}{}:
 		defer func() { <-c.saving }()
 	case <-ctx.Done():
-		return 0, ctx.Err()
+		return 0, timedOut(ctx.Err(), protocol.EventStateSave)
 	}
 	save := protocol.StateSave{State: s, Version: c.State().Session.Version, Seq: seq}
 	var saved protocol.StateSaved
-	if err := c.EmitAck(ctx, protocol.EventStateSave, save, &saved); err != nil {
-		return 0, err
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.state.Session.State, c.state.Session.Version = s, saved.Version
-	return saved.Version, nil
+	err = c.call(ctx, &call{ack: true, save: &s}, protocol.EventStateSave, save, &saved)
+	return saved.Version, err
 }

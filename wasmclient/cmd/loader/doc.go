@@ -12,7 +12,8 @@
 //	alive()                     the page has answered its worker
 //	emit(event, json, ms)       → Promise of the ack's JSON or undefined
 //	post(event, json)           → Promise, without an ack
-//	save(json)                  → Promise of the version
+//	send(json, options, ms)     → Promise of the ack's JSON
+//	save(json, ms, seq)         → Promise of the version
 //	load(options, run)          → Promise of the result's JSON; what run resolves
 //	                            with, or throws, may say {blockedMs, longestBlockMs}
 //	retry(), hide(persisted), show(), close()

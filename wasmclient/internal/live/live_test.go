@@ -13,8 +13,11 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/coder/websocket"
 
 	"initgrace/grace"
 	"initgrace/grace/protocol"
@@ -346,4 +349,59 @@ func TestHide(t *testing.T) {
 		t.Error(err)
 	}
 	l.await("a", "away/disconnected")
+}
+
+// Loads that are begun while there is no connection never cost the session: they
+// go into the handshake, and what a server would refuse there is not said.
+func TestLoadsInTheHandshake(t *testing.T) {
+	hold := func(context.Context, *wasmclient.Load) error { time.Sleep(time.Second); return nil }
+	run := func(o wasmclient.LoadOptions) func(l *wasmclient.Loader) {
+		return func(l *wasmclient.Loader) { go l.Load(context.Background(), o) }
+	}
+	for name, begin := range map[string]func(l *wasmclient.Loader){
+		"a long phase":    run(wasmclient.LoadOptions{Phase: strings.Repeat("x", 65), Run: hold}),
+		"a long estimate": run(wasmclient.LoadOptions{Expected: 25 * time.Hour, Run: hold}),
+		"nine at once": func(l *wasmclient.Loader) {
+			for range 9 {
+				run(wasmclient.LoadOptions{Run: hold})(l)
+			}
+		},
+		"nine in a row": func(l *wasmclient.Loader) {
+			for range 9 {
+				l.Load(context.Background(), wasmclient.LoadOptions{
+					AckTimeout: 10 * time.Millisecond, Run: func(context.Context, *wasmclient.Load) error { return nil },
+				})
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := newLab(t)
+			var down atomic.Bool
+			restored := make(chan struct{}, 1)
+			c := l.connect(wasmclient.Options{
+				Participant: "a",
+				DialWebSocket: func(ctx context.Context, url string) (*websocket.Conn, error) {
+					if down.Load() {
+						return nil, errors.New("no network")
+					}
+					ws, _, err := websocket.Dial(ctx, url, nil)
+					return ws, err
+				},
+				Handlers: map[string]func([]byte){wasmclient.EventRestored: func([]byte) { restored <- struct{}{} }},
+			})
+			down.Store(true)
+			l.network.Reset()
+			for c.State().Connected {
+				time.Sleep(5 * time.Millisecond)
+			}
+			begin(wasmclient.NewLoader(c))
+			time.Sleep(100 * time.Millisecond)
+			down.Store(false)
+			select {
+			case <-restored:
+			case <-c.Done():
+				t.Errorf("the session has ended: %v", c.Err())
+			}
+		})
+	}
 }
