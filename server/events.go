@@ -72,8 +72,9 @@ func (l *loop) handle(now time.Time, p *peer, e socketio.Event, act action, refu
 	if _, ok := reply.(*barrierWait); ok {
 		return // answered when it opens
 	}
-	if sent, ok := reply.(*protocol.Sent); ok {
-		l.once(func() { p.conn.Ack(e.AckID, sent) })
+	switch reply.(type) {
+	case *protocol.Sent, *protocol.StateSaved: // each has its number already: a client that tried again would be too late with the old one
+		l.once(func() { p.conn.Ack(e.AckID, reply) })
 		return
 	}
 	l.then(func(err error) {

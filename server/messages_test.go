@@ -387,6 +387,29 @@ func TestMessagesWaitForTheStore(t *testing.T) {
 	}
 }
 
+// A state that cannot be stored at once is acknowledged when it is, and the next
+// one, of whatever content, goes on from there.
+func TestStateSaveWaitsForTheStore(t *testing.T) {
+	t.Parallel()
+	f := &failing{Store: memory.New()}
+	r := start(t, Config{Store: f})
+	p, _ := r.connect(`{"participant":"p","page_id":"1"}`)
+	f.failures.Store(3)
+	for n := range 3 {
+		var saved struct {
+			Version uint64
+			Code    protocol.Code
+		}
+		p.call(protocol.EventStateSave, fmt.Sprintf(`{"scene_id":"trial %d","version":%d}`, n, n), &saved)
+		if saved.Version != uint64(n+1) || saved.Code != "" {
+			t.Errorf("trial %d: %+v", n, saved)
+		}
+	}
+	if f.failures.Load() >= 0 {
+		t.Error("the store has not failed often enough")
+	}
+}
+
 // pongs waits until the client has answered n more pings.
 func (p *plain) pongs(n int64) {
 	p.t.Helper()
