@@ -208,6 +208,25 @@ func TestStateIsRestored(t *testing.T) {
 	check(s)
 }
 
+// A large state comes back as it is, whatever its letters, and locks nobody out.
+func TestLargeStateOfMarkup(t *testing.T) {
+	t.Parallel()
+	r := start(t, Config{})
+	state := `"` + strings.Repeat("<&>", 250<<10/3) + `"`
+	p, _ := r.connect(`{"participant":"p","page_id":"1"}`)
+	var saved protocol.StateSaved
+	if p.call(protocol.EventStateSave, `{"scene_id":"s","globals":`+state+`}`, &saved); !saved.OK {
+		t.Fatalf("saved %+v", saved)
+	}
+	for range 5 { // what is written at once is not too much, only what waits
+		p, s := r.connect(`{"participant":"p","page_id":"1"}`)
+		if string(s.Globals) != state {
+			t.Fatalf("the state came back as %d bytes, was %d", len(s.Globals), len(state))
+		}
+		p.expect(protocol.EventSessionRestored, nil)
+	}
+}
+
 func TestBadInputChangesNothing(t *testing.T) {
 	t.Parallel()
 	r := start(t, Config{})

@@ -111,6 +111,21 @@ func TestOrderAndBroadcast(t *testing.T) {
 }
 
 // The answer to the request and the open packet are one packet on the wire.
+// What a frame holds is as long as it was, markup included.
+func TestMarkupIsNotEscaped(t *testing.T) {
+	text := json.RawMessage(`"<b>\u2028 & more</b>"`)
+	for want, encode := range map[string]func() ([]byte, error){
+		`42["e",{"of":"<p>","text":` + string(text) + `}]`: func() ([]byte, error) {
+			return EncodeEvent("e", map[string]any{"of": "<p>", "text": text})
+		},
+		`437[` + string(text) + `]`: func() ([]byte, error) { return EncodeAck(7, text) },
+	} {
+		if got, err := encode(); err != nil || string(got) != want {
+			t.Errorf("got %s, %v, want %s", got, err, want)
+		}
+	}
+}
+
 func TestOpensAtOnce(t *testing.T) {
 	_, addr := testServer(t, newRecorder(), nil)
 	c := dialTCP(t, addr)

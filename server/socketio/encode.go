@@ -1,6 +1,7 @@
 package socketio
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 
@@ -14,7 +15,7 @@ func EncodeEvent(event string, payload any) ([]byte, error) {
 	if payload == nil {
 		return sio.AppendEvent([]byte("42"), event), nil
 	}
-	data, err := json.Marshal(payload)
+	data, err := marshal(payload)
 	if err != nil {
 		return nil, fmt.Errorf("socketio: event %q: %w", event, err)
 	}
@@ -26,7 +27,7 @@ func EncodeEvent(event string, payload any) ([]byte, error) {
 func EncodeAck(id uint64, payload any) ([]byte, error) {
 	var args [][]byte
 	if payload != nil {
-		data, err := json.Marshal(payload)
+		data, err := marshal(payload)
 		if err != nil {
 			return nil, fmt.Errorf("socketio: ack: %w", err)
 		}
@@ -34,4 +35,14 @@ func EncodeAck(id uint64, payload any) ([]byte, error) {
 	}
 	p := sio.Packet{Type: sio.Ack, ID: id, HasID: true, Data: sio.AppendArgs(nil, args...)}
 	return sio.Append([]byte{byte(sio.Message)}, p), nil
+}
+
+// marshal is json.Marshal without its escapes for HTML, which nothing here goes
+// into: a state of markup would be up to six times as long as it was.
+func marshal(v any) ([]byte, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	err := e.Encode(v)
+	return bytes.TrimSuffix(b.Bytes(), []byte{'\n'}), err
 }
