@@ -319,6 +319,27 @@ func TestMessagesAreHeldForAFrozenPage(t *testing.T) {
 	}
 }
 
+// Who comes back is told the state twice and then all that was held, in one go,
+// and is not taken for one who does not read.
+func TestAllThatIsHeldFitsTheConnection(t *testing.T) {
+	t.Parallel()
+	r := start(t, Config{})
+	p, q := pair(r)
+	p.call(protocol.EventStateSave, `{"scene_id":"s","globals":"`+strings.Repeat("x", 250<<10)+`"}`, nil)
+	p.call(protocol.EventLoadStart, `{"id":"l"}`, nil)
+	p.line.Conn.Close()
+	r.await("p", protocol.Away, 1)
+	const n = 60
+	data := strings.Repeat("y", 16_000)
+	for i := range n {
+		q.call(protocol.EventSend, fmt.Sprintf(`{"data":%q,"volatile":true,"latest":"%d"}`, data, i), nil)
+	}
+	p, _ = r.connect(`{"participant":"p"}`)
+	for range n {
+		p.expect(protocol.EventMessage, nil)
+	}
+}
+
 func TestWaitRoom(t *testing.T) {
 	t.Parallel()
 	r := start(t, Config{})

@@ -295,7 +295,7 @@ func TestSlowReader(t *testing.T) {
 		c := r.conns[0]
 		big, _ := EncodeEvent("x", strings.Repeat("x", 100<<10))
 		for i := 0; s.Stats().Refused["slow_reader"] == 0; i++ {
-			if c.EmitFrame(big); c.QueuedBytes() > 1<<20 {
+			if c.EmitFrame(big); c.QueuedBytes() > 2<<20 {
 				t.Fatalf("%d bytes wait", c.QueuedBytes())
 			}
 			if i == 1000 {

@@ -61,7 +61,7 @@ type Limits struct {
 	// Events or Bytes before it is closed. Default 1 min.
 	Flood time.Duration
 	// Outbound is how many bytes may wait to be written to one connection;
-	// one more closes it. Default 1 MiB.
+	// one more closes it. Default 2 MiB.
 	Outbound int
 	// WriteTimeout is for how long a connection may accept no byte at all
 	// while there is something to write; up to half as long again passes before
@@ -122,7 +122,7 @@ func (l Limits) withDefaults() Limits {
 	number(&l.Bytes, 1<<20)
 	number(&l.ByteBurst, 4*l.Bytes)
 	span(&l.Flood, time.Minute)
-	number(&l.Outbound, 1<<20)
+	number(&l.Outbound, 2<<20)
 	span(&l.WriteTimeout, 10*time.Second)
 	if l.ConnectTimeout <= 0 {
 		l.ConnectTimeout = 10 * time.Second

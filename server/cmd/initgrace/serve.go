@@ -45,7 +45,7 @@ type limits struct {
 	Packet      int           `placeholder:"BYTES" help:"Largest inbound packet (1 MiB)."`
 	Events      float64       `placeholder:"N" help:"Packets a second taken from one connection (500)."`
 	Bytes       int           `placeholder:"BYTES" help:"Bytes a second taken from one connection (1 MiB)."`
-	Outbound    int           `placeholder:"BYTES" help:"Bytes that may wait to be written to one connection (1 MiB)."`
+	Outbound    int           `placeholder:"BYTES" help:"Bytes that may wait to be written to one connection (2 MiB)."`
 	Connections int           `placeholder:"N" help:"Open connections (20000)."`
 	PerAddress  int           `placeholder:"N" help:"Open connections of one address (1000)."`
 	Handshakes  float64       `placeholder:"N" help:"New connections a second (300)."`
