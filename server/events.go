@@ -271,7 +271,12 @@ func decodePing(payload json.RawMessage) (action, *protocol.Error) {
 		m := l.members[p.participant]
 		l.read(m, v.Seq)
 		if v.LatencyMS > 0 {
+			there := l.there(now)
+			was := there(p.participant)
 			m.latency.Add(v.LatencyMS)
+			if there(p.participant) != was { // too slow before, or no longer fast enough
+				l.tend(now, p.participant)
+			}
 			took := time.Duration(v.LatencyMS * float64(time.Millisecond))
 			l.metrics.Latency(took)
 			l.feed.Ping(p.participant, took)

@@ -566,6 +566,34 @@ func TestLatencyLimit(t *testing.T) {
 	pages["slow"].expect(protocol.EventGroupReady, nil)
 }
 
+// Who waits and was too slow for a while gets a group as soon as that is over.
+func TestLatencyRecovers(t *testing.T) {
+	t.Parallel()
+	l := startLab(t, "  x: {group: {max_latency: 100ms}}\n")
+	a, _ := l.connect(`{"participant":"a"}`)
+	b, _ := l.connect(`{"participant":"b"}`)
+	ping := func(p *plain, ms int) {
+		t.Helper()
+		p.call(protocol.EventPing, fmt.Sprintf(`{"latency_ms":%d}`, ms), nil)
+	}
+	ping(a, 20)
+	ping(b, 20)
+	a.call(protocol.EventJoin, ``, nil)
+	for range 3 {
+		ping(a, 500)
+	}
+	var w protocol.Waiting
+	if b.call(protocol.EventJoin, ``, &w); w.Present != 1 {
+		t.Errorf("waiting %+v", w)
+	}
+	for range 10 {
+		ping(a, 20)
+		ping(b, 20)
+	}
+	a.expect(protocol.EventGroupReady, nil)
+	b.expect(protocol.EventGroupReady, nil)
+}
+
 // Who vanished a moment ago is not known to be away yet, and no group is made
 // with somebody like that (Dallinger's phantom participants).
 func TestNoGroupWithAPhantom(t *testing.T) {
