@@ -270,7 +270,7 @@ func (l *loop) decide(now time.Time, v *vacancy.Open) {
 func (l *loop) fill(now time.Time, pool waitroom.Pool) {
 	for _, v := range l.lobby.vacancies.Waiting(string(study.Replace)) {
 		g := l.groups.Named(v.Group)
-		if len(g.Members) == 0 || l.pool(l.members[g.Members[0]], v.Size) != pool {
+		if len(g.Members) == 0 || l.pool(l.members[g.Members[0]], v.Size) != pool || l.finished(g) {
 			continue
 		}
 		for len(g.Members) < v.Size {
@@ -289,6 +289,12 @@ func (l *loop) fill(now time.Time, pool waitroom.Pool) {
 			l.introduce(now, g, took[0])
 		}
 	}
+}
+
+// finished says whether the study is over for all of a group: nobody is to join
+// them.
+func (l *loop) finished(g groups.Group) bool {
+	return !slices.ContainsFunc(g.Members, func(p string) bool { return l.members[p].session.Part.Outcome.Kind == "" })
 }
 
 // introduce tells the members of a group the state of a new one.

@@ -451,6 +451,17 @@ func TestExpiryReplace(t *testing.T) {
 	}
 }
 
+// Nobody is put to somebody who has finished meanwhile.
+func TestExpiryReplaceFinished(t *testing.T) {
+	t.Parallel()
+	l := startLab(t, "  x:\n    on_expiry: {do: replace, delay: 20s}\n"+compensated)
+	g := l.group("p", "q")
+	leave(g["p"])
+	g["q"].expect(protocol.EventGroupChanged, nil)
+	g["q"].call(protocol.EventFinish, ``, nil)
+	l.group("r", "s")
+}
+
 // Nobody comes in time.
 func TestExpiryReplaceInVain(t *testing.T) {
 	t.Parallel()
