@@ -67,7 +67,7 @@ func (l *loop) send(m *member, key, event string, payload any) bool {
 }
 
 func (l *loop) sendFrame(m *member, key string, frame []byte) bool {
-	if !m.readable() {
+	if !m.readable() || m.held.Len() > 0 { // what is held goes first
 		held := m.held.Push(key, frame, m.box.Posted)
 		m.trace.kept(key, frame, held)
 		return held

@@ -110,6 +110,9 @@ func (l *loop) attach(now time.Time, p *peer) {
 	}
 	delete(l.lobby.told, p.participant) // a new page knows nothing
 	l.publish(now)
+	if m.readable() { // and was all the time: no change of presence releases what was held without a socket
+		l.release(now, m)
+	}
 	for _, partner := range hello.Partners {
 		if snap, ok := l.tracker.State(now, partner); ok {
 			l.send(m, protocol.EventPartnerState+partner, protocol.EventPartnerState, partnerState(now, snap, ""))

@@ -45,6 +45,34 @@ func TestRetryingIsNotLeaving(t *testing.T) {
 	}
 }
 
+// What is sent while a client that retries has no socket follows the session.
+func TestHeldWhileRetrying(t *testing.T) {
+	t.Parallel()
+	policy := quick()
+	policy.SilenceTimeout, policy.PageTimeout = 10*time.Second, 20*time.Second // long enough for any machine
+	r := start(t, Config{Policy: policy})
+	p, q := pair(r)
+	p.ws.Close(protocol.CloseRetry, "")
+	socket := make(chan bool)
+	for deadline := r.deadline(); ; deadline.check("the end of the socket") {
+		r.srv.loop.post(func(l *loop, now time.Time) { socket <- l.members["p"].peer != nil })
+		if !<-socket {
+			break
+		}
+		time.Sleep(time.Millisecond)
+	}
+	if err := (seats{r.srv.loop}).Notify(t.Context(), "p", "hello"); err != nil {
+		t.Fatal(err)
+	}
+	q.call(protocol.EventSend, `{"data":1}`, nil)
+	p, _ = r.connect(`{"participant":"p","group":"g"}`)
+	p.expect(protocol.EventNotice, nil)
+	p.messages("q", "1")
+	if h := r.history("p"); !slices.Equal(h, []protocol.Presence{protocol.Active}) {
+		t.Errorf("history %v", h)
+	}
+}
+
 // What the browser closes for the page is told at once all the same.
 func TestClosedIsLeaving(t *testing.T) {
 	t.Parallel()
