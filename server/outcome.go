@@ -310,6 +310,7 @@ func (l *loop) introduce(now time.Time, g groups.Group, participant string) {
 // closeVacancy notes that a group waits for nobody any more.
 func (l *loop) closeVacancy(g groups.Group) {
 	l.lobby.vacancies.Close(g.Name)
+	l.groups.Touch(g.Name) // who is alone may go on now
 	for _, p := range g.Members {
 		if m := l.members[p]; m.session.Part.Vacancy != nil {
 			m.session.Part.Vacancy = nil

@@ -24,11 +24,13 @@ func (l *loop) settleGroups(now time.Time) {
 // it can go on. Of both only the latest is kept for who cannot read.
 func (l *loop) pause(now time.Time, g groups.Group, name string) {
 	const key = protocol.EventGroupPaused
-	if len(g.Members) < 2 {
-		delete(l.pauses, name)
+	var paused *protocol.GroupPaused
+	switch {
+	case len(g.Members) > 1:
+		paused = l.paused(now, g)
+	case l.lobby.vacancies.Of(name) != nil: // alone, and still waits: for another partner
 		return
 	}
-	paused := l.paused(now, g)
 	since, was := l.pauses[name]
 	switch {
 	case paused != nil:

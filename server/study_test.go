@@ -462,6 +462,38 @@ func TestExpiryReplaceFinished(t *testing.T) {
 	l.group("r", "s")
 }
 
+// A group that was told to wait is told when it can go on: with another partner,
+// or without one, whether the plan says so or the members do.
+func TestPauseEndsWithTheExpiry(t *testing.T) {
+	t.Parallel()
+	for name, expiry := range map[string]string{
+		"replace":  "{do: replace, delay: 20s}",
+		"continue": "{do: continue, minimum: 1}",
+		"ask":      "{do: ask, delay: 20s, minimum: 1, choices: [end, continue]}",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l := startLab(t, "  x:\n    on_expiry: "+expiry+"\n")
+			g := l.group("p", "q")
+			leave(g["p"])
+			g["q"].expect(protocol.EventGroupPaused, nil)
+			switch name {
+			case "replace":
+				l.await("p", protocol.Gone, 1)
+				r, _ := l.connect(`{"participant":"r"}`)
+				r.call(protocol.EventJoin, ``, nil)
+			case "ask":
+				g["q"].expect(protocol.EventAsk, nil)
+				g["q"].call(protocol.EventAnswer, `{"choice":"continue"}`, nil)
+			}
+			var resumed protocol.GroupResumed
+			if g["q"].expect(protocol.EventGroupResumed, &resumed); resumed.Group == "" {
+				t.Errorf("%+v", resumed)
+			}
+		})
+	}
+}
+
 // Nobody comes in time.
 func TestExpiryReplaceInVain(t *testing.T) {
 	t.Parallel()
