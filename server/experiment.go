@@ -40,11 +40,11 @@ func (l *loop) plan(m *member) *study.Plan {
 	return l.lobby.study.Named(m.session.Experiment)
 }
 
-// enter notes which experiment a participant is in. Who has been drawn into a
-// condition stays in that experiment, whatever a later page says.
+// enter notes which experiment a participant is in: that of the first connection,
+// whatever a later page says, unless the study file has it no longer.
 func (l *loop) enter(now time.Time, m *member, p *peer) {
 	s := &m.session
-	if p.experiment != "" && (l.plan(m) == nil || len(s.Part.Scenes) == 0 && s.Part.Condition == "") {
+	if p.experiment != "" && (s.Experiment == "" || l.lobby.study != nil && l.plan(m) == nil) {
 		s.Experiment = p.experiment
 	} else if p.experiment != "" && p.experiment != s.Experiment {
 		l.log.Warn("a page names another experiment than the participant is in", "participant", s.Participant, "in", s.Experiment, "named", p.experiment)

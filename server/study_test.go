@@ -185,6 +185,20 @@ func TestUnknownExperiment(t *testing.T) {
 	}
 }
 
+// The experiment is that of the first connection, also one without conditions.
+func TestExperimentStays(t *testing.T) {
+	t.Parallel()
+	l := startLab(t, "  x:\n  y: {group: {size: 3}}\n")
+	label := start(t, Config{}) // without a study file
+	for _, r := range []*rig{l.rig, label} {
+		for _, named := range []string{"x", "y"} {
+			if _, s := r.connect(`{"participant":"p","experiment":"` + named + `"}`); s.Experiment != "x" {
+				t.Errorf("names %s and is in %s", named, s.Experiment)
+			}
+		}
+	}
+}
+
 // A scene with other times: a freeze that would cost the seat elsewhere.
 func TestSceneHasItsOwnPolicy(t *testing.T) {
 	t.Parallel()
