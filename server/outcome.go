@@ -249,6 +249,9 @@ func (l *loop) decideEarly(now time.Time, v *vacancy.Open) {
 
 // decide acts on a vacancy whose time is over.
 func (l *loop) decide(now time.Time, v *vacancy.Open) {
+	if l.lobby.vacancies.Of(v.Group) != v { // filled by what was decided of another one just now
+		return
+	}
 	g := l.groups.Named(v.Group)
 	if len(g.Members) == 0 {
 		l.lobby.vacancies.Close(v.Group)

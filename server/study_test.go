@@ -520,6 +520,43 @@ func TestExpiryReplaceInVain(t *testing.T) {
 	}
 }
 
+// Of two groups whose time is over at once, as after a restart, one gets the
+// member of the other, and that is that.
+func TestExpiryReplaceDueTogether(t *testing.T) {
+	t.Parallel()
+	l := startLab(t, "  x:\n    on_expiry: {do: replace, delay: 30s, otherwise: requeue}\n")
+	g, h := l.group("a", "b"), l.group("c", "d")
+	for _, left := range []map[string]*plain{g, h} {
+		for _, n := range []string{"b", "d"} {
+			if left[n] != nil {
+				leave(left[n])
+			}
+		}
+	}
+	l.await("b", protocol.Gone, 1)
+	l.await("d", protocol.Gone, 1)
+	l.srv.loop.post(func(l *loop, now time.Time) {
+		for _, v := range l.lobby.vacancies.Waiting(string(study.Replace)) {
+			v.Until = now
+		}
+	})
+	for deadline := l.deadline(); len(l.log("", eventlog.Decided)) < 3; time.Sleep(10 * time.Millisecond) {
+		deadline.check("the decision")
+	}
+	ready := 0
+	for _, p := range []*plain{g["a"], h["c"]} {
+		p.call(protocol.EventPing, `{}`, nil) // everything before has arrived
+		for len(p.events) > 0 {
+			if e := <-p.events; e.name == protocol.EventGroupReady {
+				ready++
+			}
+		}
+	}
+	if n := len(l.log("", eventlog.Decided)); ready != 1 || n != 3 {
+		t.Errorf("%d were told of a new group, %d decisions", ready, n)
+	}
+}
+
 func TestExpiryAsk(t *testing.T) {
 	t.Parallel()
 	l := startLab(t, "  x:\n    group: {size: 3}\n    on_expiry: {do: ask, delay: 20s, choices: [end, continue, requeue]}\n"+compensated)
