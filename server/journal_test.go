@@ -283,6 +283,33 @@ func TestLogAcrossARestart(t *testing.T) {
 	}
 }
 
+// Who was away before a restart is so in the log of the next run from its start.
+func TestLogOfOneAwayAcrossARestart(t *testing.T) {
+	t.Parallel()
+	policy := quick()
+	policy.LeaveTimeout = 20 * time.Second
+	path := filepath.Join(t.TempDir(), "study.db")
+	r := logged{start(t, Config{Store: openDB(t, path), Policy: policy}), path}
+	p, _ := r.connect(`{"participant":"p","page_id":"page-1"}`)
+	p.ws.Close(1001, "")
+	r.await("p", protocol.Away, 1)
+	r.stop()
+	r2 := logged{start(t, Config{Store: openDB(t, path), Policy: policy}), path}
+	r2.connect(`{"participant":"p","page_id":"page-1"}`)
+	r2.stop()
+	wantStory(t, r2.of("p", eventlog.Connected), `
+		connected connected
+		presence >active connected
+		disconnected page_closed
+		presence active>away page_closed
+		suspended away server_restart
+		presence away>away server_restart
+		connected reconnected
+		presence away>active reconnected
+		disconnected server_restart
+		suspended active server_restart`)
+}
+
 // What was granted for too short a time is measured all the same.
 func TestLogOfALateLoad(t *testing.T) {
 	t.Parallel()

@@ -190,6 +190,7 @@ func (l *loop) member(participant string) (*member, error) {
 func (l *loop) restore(ctx context.Context) error {
 	now := l.now()
 	l.recordStart(now)
+	var seated []*member
 	err := l.store.Seated(ctx, func(s store.Session) error {
 		m, snap := &member{session: s, since: now}, restored(s)
 		if err := l.unpack(ctx, m); errors.Is(err, store.ErrCorrupt) { // the seat is worth more
@@ -205,9 +206,19 @@ func (l *loop) restore(ctx context.Context) error {
 			l.groups.Assign(s.Group, s.Participant)
 		}
 		l.restoreLobby(now, m)
+		seated = append(seated, m)
 		return nil
 	})
 	l.publish(now)
+	for _, m := range seated {
+		// Who was away already has not changed, but this run's log begins here.
+		if snap, ok := l.tracker.State(now, m.session.Participant); ok && !m.trace.spell.Known {
+			l.recordChange(now, m, grace.Change{
+				Epoch: snap.Epoch, Seq: snap.Seq, From: snap.Presence, To: snap.Presence,
+				Reason: protocol.ReasonRestart, Deadline: snap.Deadline,
+			})
+		}
+	}
 	if errors.Is(err, store.ErrCorrupt) { // must not keep the others out
 		l.log.Error("sessions could not be read and are left out", "err", err)
 		return nil
