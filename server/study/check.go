@@ -141,7 +141,7 @@ func (d *document) conditions(p *Plan, f *Experiment, at func(...any) []any) {
 		p.Conditions = append(p.Conditions, Condition(c))
 	}
 	p.BlockSize = f.BlockSize
-	if !d.has(at("block_size")...) {
+	if p.BlockSize == 0 && !d.has(at("block_size")...) { // not even by a merge key or an alias
 		p.BlockSize = sum
 	} else if sum == 0 {
 		d.failf(at("block_size"), "block_size %d is for an experiment with conditions: there are none", p.BlockSize)

@@ -92,6 +92,19 @@ func TestStudy(t *testing.T) {
 	}
 }
 
+// What an experiment has by a merge key or an alias counts as its own.
+func TestBlockSizeOfAnotherExperiment(t *testing.T) {
+	const a = "experiments:\n  a: &base\n    block_size: 6\n    conditions: [{name: p}, {name: q}]\n"
+	for _, b := range []string{"  b: *base\n", "  b:\n    <<: *base\n    seed: 1\n"} {
+		s, err := Parse("s.yaml", []byte(a+b))
+		if err != nil {
+			t.Errorf("%q: %v", b, err)
+		} else if got := s.Experiments["b"]; got.BlockSize != 6 || len(got.Conditions) != 2 {
+			t.Errorf("%q: %+v", b, got)
+		}
+	}
+}
+
 // mistakes are study files with one mistake each, and what is said about it.
 // The schema finds the first kind, too.
 var mistakes = []struct {
