@@ -40,6 +40,9 @@ func (h hub) Authorize(c socketio.Client, hs socketio.Handshake) *protocol.Error
 		h.loop.post(func(l *loop, now time.Time) { l.refusedHandshake(now, who, err) })
 		return err
 	}
+	if id.skipped > 0 {
+		h.loop.log.Debug("loads of a handshake are left out", "participant", id.participant, "loads", id.skipped)
+	}
 	c.SetValue(&peer{identity: id, conn: c})
 	return nil
 }

@@ -23,6 +23,7 @@ type identity struct {
 	participant, experiment, group, pageID string
 	worker                                 bool // the client's code does not run on the page's main thread
 	loads                                  []grace.LoadRequest
+	skipped                                int     // entries of its loads that were not taken
 	seq                                    *uint64 // last message read; nil: the client does not count
 	keep                                   bool    // messages are received when a state_save says so
 	token                                  bool    // it has the participant's
@@ -33,7 +34,10 @@ func identify(auth json.RawMessage, secret []byte) (identity, *protocol.Error) {
 	refuse := func(code protocol.Code, message string) (identity, *protocol.Error) {
 		return identity{}, protocol.NewError(code, message)
 	}
-	var a protocol.Auth
+	var a struct {
+		protocol.Auth
+		Loads []json.RawMessage `json:"loads"` // each is taken or not
+	}
 	if len(auth) > 0 {
 		if err := json.Unmarshal(auth, &a); err != nil {
 			return refuse(protocol.CodeUnauthorized, "auth must be an object with a participant: "+jsonProblem(err))
@@ -66,15 +70,17 @@ func identify(auth json.RawMessage, secret []byte) (identity, *protocol.Error) {
 	if a.Loads != nil {
 		id.loads = []grace.LoadRequest{} // the client does say, even if there is none
 	}
-	if len(a.Loads) > grace.MaxOpenLoads {
-		return refuse(protocol.CodeUnauthorized, "auth.loads lists more than "+strconv.Itoa(grace.MaxOpenLoads))
-	}
-	for _, l := range a.Loads {
-		r, err := loadRequest(l.ID, l.Phase, l.ExpectedMS)
-		if err != nil || l.ID == "" {
-			return refuse(protocol.CodeUnauthorized, "auth.loads has an invalid entry")
+	// What would be refused of a load_start costs the load its lease, and not the
+	// participant the session.
+	for _, entry := range a.Loads {
+		var open protocol.OpenLoad
+		if json.Unmarshal(entry, &open) != nil || open.ID == "" || len(id.loads) == grace.MaxOpenLoads {
+			id.skipped++
+		} else if r, err := loadRequest(open.ID, open.Phase, open.ExpectedMS); err != nil {
+			id.skipped++
+		} else {
+			id.loads = append(id.loads, r)
 		}
-		id.loads = append(id.loads, r)
 	}
 	return id, nil
 }

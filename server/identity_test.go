@@ -38,9 +38,7 @@ func TestIdentify(t *testing.T) {
 		{auth: `{"participant":"p","group":"` + strings.Repeat("g", 10_000) + `"}`, code: protocol.CodeUnauthorized},
 		{auth: `{"participant":"p","page_id":"<script>"}`, code: protocol.CodeUnauthorized},
 		{auth: `{"participant":"p","host":"moon"}`, code: protocol.CodeUnauthorized},
-		{auth: `{"participant":"p","loads":[{"id":""}]}`, code: protocol.CodeUnauthorized},
-		{auth: `{"participant":"p","loads":[{"id":"x","expected_ms":-1}]}`, code: protocol.CodeUnauthorized},
-		{auth: `{"participant":"p","loads":[` + strings.Repeat(`{"id":"x"},`, 8) + `{"id":"x"}]}`, code: protocol.CodeUnauthorized},
+		{auth: `{"participant":"p","loads":"x"}`, code: protocol.CodeUnauthorized},
 		{auth: `{"participant":"q","token":"` + good + `"}`, code: protocol.CodeBadToken}, // somebody else's
 		{auth: `{"participant":"p","token":"4` + good[1:] + `"}`, code: protocol.CodeBadToken},
 		{auth: `{"participant":"p","token":"` + token(other, "p", 3) + `"}`, code: protocol.CodeBadToken},
@@ -67,6 +65,26 @@ func TestIdentifyLoads(t *testing.T) {
 	none, _ := identify([]byte(`{"participant":"p","loads":[]}`), nil)
 	if silent.loads != nil || none.loads == nil || len(none.loads) != 0 {
 		t.Fatalf("silent %v, none %v", silent.loads, none.loads)
+	}
+}
+
+// A load that cannot be taken is left out, and the others and the participant are not.
+func TestIdentifyLeavesLoadsOut(t *testing.T) {
+	for loads, want := range map[string]int{
+		`{"id":""}`:                         0,
+		`{"id":"y","expected_ms":-1}`:       0,
+		`{"id":"y","expected_ms":86400001}`: 0,
+		`{"id":"y","expected_ms":1.5}`:      0,
+		`{"id":"y","phase":"` + strings.Repeat("p", maxPhase+1) + `"}`: 0,
+		`{"id":"` + strings.Repeat("i", maxLoadID+1) + `"}`:            0,
+		`7`:          0,
+		`{"id":"y"}`: 1,
+		`{"id":"y"}` + strings.Repeat(`,{"id":"y"}`, 8): 7,
+	} {
+		id, err := identify([]byte(`{"participant":"p","loads":[{"id":"x"},`+loads+`]}`), nil)
+		if err != nil || len(id.loads) != want+1 || id.loads[0].ID != "x" {
+			t.Errorf("%.60s: loads %v, %v, want x and %d", loads, id.loads, err, want)
+		}
 	}
 }
 
