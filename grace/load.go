@@ -68,7 +68,7 @@ func (t *Tracker) grant(now time.Time, s *seat, r LoadRequest) (*load, error) {
 	}
 	left := t.budgetLeft(now, s)
 	switch {
-	case len(s.loads) >= MaxOpenLoads:
+	case len(s.loads) >= protocol.MaxOpenLoads:
 		return nil, errLimit
 	case left <= 0, s.policy.LoadCount >= 0 && s.loadCount >= s.policy.LoadCount:
 		return nil, errBudget

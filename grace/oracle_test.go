@@ -404,7 +404,7 @@ func (h *life) grant(l *ledger, f *fact, r grace.LoadRequest) *spell {
 	case r.ID != "" && used(r.ID):
 		l.refused = protocol.CodeLoadEnded
 		return nil
-	case len(l.open()) >= grace.MaxOpenLoads:
+	case len(l.open()) >= protocol.MaxOpenLoads:
 		l.refused = protocol.CodeLoadLimit
 		return nil
 	case f.policy.LoadBudget > 0 && l.spent(f.at) >= f.policy.LoadBudget,

@@ -52,9 +52,6 @@ type Policy struct {
 	PageTimeout time.Duration
 }
 
-// MaxOpenLoads is how many loads of one page may be open at the same time.
-const MaxOpenLoads = 8
-
 // off is what a negative duration becomes: longer than any session.
 const off = 100 * 365 * 24 * time.Hour
 

@@ -73,7 +73,9 @@ func (l *loop) handle(now time.Time, p *peer, e socketio.Event, act action, refu
 		return // answered when it opens
 	}
 	switch reply.(type) {
-	case *protocol.Sent, *protocol.StateSaved: // each has its number already: a client that tried again would be too late with the old one
+	case *protocol.Sent, *protocol.StateSaved:
+		// Each has its number already, and a client that tried again with the old one
+		// would be too late.
 		l.once(func() { p.conn.Ack(e.AckID, reply) })
 		return
 	}
@@ -184,7 +186,7 @@ func decodeLoadComplete(payload json.RawMessage) (action, *protocol.Error) {
 	if refused != nil {
 		return nil, refused
 	}
-	if len(v.ID) > maxLoadID || len(v.Reason) > maxReason {
+	if len(v.ID) > protocol.MaxLoadID || len(v.Reason) > protocol.MaxReason {
 		return nil, invalid("id or reason is too long")
 	}
 	if _, refused = milliseconds("blocked_ms", v.BlockedMS); refused != nil {

@@ -74,7 +74,7 @@ func identify(auth json.RawMessage, secret []byte) (identity, *protocol.Error) {
 	// participant the session.
 	for _, entry := range a.Loads {
 		var open protocol.OpenLoad
-		if json.Unmarshal(entry, &open) != nil || open.ID == "" || len(id.loads) == grace.MaxOpenLoads {
+		if json.Unmarshal(entry, &open) != nil || open.ID == "" || len(id.loads) == protocol.MaxOpenLoads {
 			id.skipped++
 		} else if r, err := loadRequest(open.ID, open.Phase, open.ExpectedMS); err != nil {
 			id.skipped++
@@ -110,31 +110,23 @@ func tokenMAC(secret []byte, participant, epoch string) []byte {
 	return h.Sum(nil)
 }
 
-// What a client may say of a load.
-const (
-	maxLoadID   = 64
-	maxPhase    = 64
-	maxReason   = 500
-	maxExpected = 24 * time.Hour
-)
-
 func loadRequest(id, phase string, expectedMS int64) (grace.LoadRequest, *protocol.Error) {
 	expected, err := milliseconds("expected_ms", expectedMS)
 	switch {
 	case err != nil:
 		return grace.LoadRequest{}, err
-	case len(id) > maxLoadID:
-		return grace.LoadRequest{}, invalid("id is longer than " + strconv.Itoa(maxLoadID) + " bytes")
-	case len(phase) > maxPhase:
-		return grace.LoadRequest{}, invalid("phase is longer than " + strconv.Itoa(maxPhase) + " bytes")
+	case len(id) > protocol.MaxLoadID:
+		return grace.LoadRequest{}, invalid("id is longer than " + strconv.Itoa(protocol.MaxLoadID) + " bytes")
+	case len(phase) > protocol.MaxPhase:
+		return grace.LoadRequest{}, invalid("phase is longer than " + strconv.Itoa(protocol.MaxPhase) + " bytes")
 	}
 	return grace.LoadRequest{ID: id, Phase: phase, Expected: expected}, nil
 }
 
 // milliseconds validates a duration on the wire.
 func milliseconds(field string, ms int64) (time.Duration, *protocol.Error) {
-	if ms < 0 || ms > maxExpected.Milliseconds() {
-		return 0, invalid(field + " must be from 0 to " + strconv.FormatInt(maxExpected.Milliseconds(), 10))
+	if ms < 0 || ms > protocol.MaxExpectedMS {
+		return 0, invalid(field + " must be from 0 to " + strconv.Itoa(protocol.MaxExpectedMS))
 	}
 	return time.Duration(ms) * time.Millisecond, nil
 }

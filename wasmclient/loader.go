@@ -90,13 +90,7 @@ type flight struct {
 	err    error
 }
 
-const (
-	ackTimeout = 5 * time.Second
-	// What a server takes (PROTOCOL.md).
-	maxPhase    = 64 // bytes
-	maxExpected = 24 * time.Hour
-	maxLoads    = 8 // open at once
-)
+const ackTimeout = 5 * time.Second
 
 // Load declares a load, runs it and completes it. The error is Run's (a panic
 // in it is a *PanicError), or why Run was not called: ctx ended, the session
@@ -139,7 +133,9 @@ func (l *Loader) load(ctx context.Context, o LoadOptions) (LoadResult, error) {
 		r.Protected = true
 		r.Lease, r.Cap = time.Duration(ack.LeaseMS)*time.Millisecond, time.Duration(ack.CapMS)*time.Millisecond
 	case ctx.Err() != nil, l.c.Err() != nil, o.RequireLease:
-		l.complete(r, o, err, false)
+		if !refused(err) { // else the server knows of no such load
+			l.complete(r, o, err)
+		}
 		return r, err
 	default:
 		r.Unprotected = err
@@ -153,7 +149,7 @@ func (l *Loader) load(ctx context.Context, o LoadOptions) (LoadResult, error) {
 	if r.Blocked, r.Longest = meter.stop(); load.measured {
 		r.Blocked, r.Longest = load.blocked, load.longest
 	}
-	l.complete(r, o, err, true)
+	l.complete(r, o, err)
 	return r, err
 }
 
@@ -161,8 +157,8 @@ func (l *Loader) load(ctx context.Context, o LoadOptions) (LoadResult, error) {
 // so that a reconnect declares it again.
 func (l *Loader) declare(ctx context.Context, id string, o LoadOptions) (ack protocol.LoadAck, err error) {
 	// The next handshake says the same, and must not be refused for it.
-	expected := min(max(o.Expected, 0), maxExpected)
-	start := protocol.LoadStart{ID: id, Phase: clip(o.Phase, maxPhase), ExpectedMS: expected.Milliseconds()}
+	expected := min(max(o.Expected.Milliseconds(), 0), protocol.MaxExpectedMS)
+	start := protocol.LoadStart{ID: id, Phase: clip(o.Phase, protocol.MaxPhase), ExpectedMS: expected}
 	l.c.openLoad(protocol.OpenLoad(start))
 	ctx, cancel := context.WithTimeout(ctx, o.AckTimeout)
 	defer cancel()
@@ -177,15 +173,15 @@ func (l *Loader) declare(ctx context.Context, id string, o LoadOptions) (ack pro
 
 // complete ends the load at the server: whatever becomes of the connection, it
 // is told until it has acknowledged. Here it is waited for only briefly.
-func (l *Loader) complete(r LoadResult, o LoadOptions, failure error, ran bool) {
-	if refused(r.Unprotected) || !ran && refused(failure) {
+func (l *Loader) complete(r LoadResult, o LoadOptions, failure error) {
+	if refused(r.Unprotected) {
 		return // the server knows of no such load
 	}
 	done := protocol.LoadComplete{
 		ID: r.ID, BlockedMS: r.Blocked.Milliseconds(), LongestBlockMS: r.Longest.Milliseconds(),
 	}
 	if failure != nil {
-		done.Error, done.Reason = true, clip(failure.Error(), 500)
+		done.Error, done.Reason = true, clip(failure.Error(), protocol.MaxReason)
 	}
 	k := &call{ack: true, load: r.ID}
 	if err := l.c.emit(k, protocol.EventLoadComplete, done); err != nil || !l.c.State().Connected {

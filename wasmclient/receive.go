@@ -41,7 +41,7 @@ func (c *Client) hello() []byte {
 	auth := protocol.Auth{
 		Participant: c.opts.Participant, Experiment: c.opts.Experiment, Group: c.opts.Group,
 		Token: c.state.Session.Token, PageID: c.opts.PageID, Host: c.opts.Host,
-		Seq: &seq, Keep: c.opts.Keep, Loads: slices.Clone(c.loads[max(0, len(c.loads)-maxLoads):]),
+		Seq: &seq, Keep: c.opts.Keep, Loads: slices.Clone(c.loads[max(0, len(c.loads)-protocol.MaxOpenLoads):]),
 	}
 	c.mu.Unlock()
 	data, err := codec.Encode(auth)

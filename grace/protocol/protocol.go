@@ -106,6 +106,16 @@ type Auth struct {
 	Loads []OpenLoad `json:"loads,omitempty"` // loads still open on this page
 }
 
+// What a server takes of a page's loads. A client that says no more is not
+// refused for it.
+const (
+	MaxOpenLoads  = 8  // at the same time
+	MaxLoadID     = 64 // bytes, as of the next two
+	MaxPhase      = 64
+	MaxReason     = 500
+	MaxExpectedMS = 24 * 60 * 60 * 1000
+)
+
 // OpenLoad re-declares, in a reconnect's handshake, a load begun before.
 type OpenLoad struct {
 	ID         string `json:"id"`
