@@ -19,11 +19,11 @@ const AWAY = ["unreachable", "wasm_unavailable", "worker_unavailable", "crashed"
 let joined; // Promise of the session that trials have opened, until it ends
 
 function join(options) {
-	joined ??= connect(options).then((session) => {
-		session.on("close", () => (joined = undefined));
-		return session;
-	});
-	joined.catch(() => (joined = undefined)); // another try is another connection
+	const forget = () => (joined = undefined); // another try is another connection
+	if (!joined) {
+		joined = connect(options);
+		joined.then((session) => session.on("close", forget), forget);
+	}
 	return joined;
 }
 

@@ -37,7 +37,7 @@ export function loadPyodide(link, options) {
 	return (mine.promise = load());
 }
 
-const complete = (options) => ({ ...options, stallMs: options?.stallMs ?? STALL_MS });
+const complete = (options) => ({ ...options, stallMs: options.stallMs ?? STALL_MS });
 
 /** Session.preload: everything that loadPyodide does, but a later call can add to it. */
 export async function preload(link, options) {

@@ -12,8 +12,7 @@ function configOf(server) {
 		const config = (async () => {
 			const response = await fetch(new URL("initgrace/config.json", server), { signal: AbortSignal.timeout(CONFIG_MS) });
 			if (!response.ok) throw new Error(`config.json: HTTP ${response.status}`);
-			const { pyodide } = await response.json();
-			return pyodide;
+			return (await response.json()).pyodide; // if it has one
 		})();
 		configs.set(server, config);
 		config.catch(() => configs.delete(server)); // the next load asks again
@@ -30,18 +29,13 @@ export async function plan(server, o) {
 	const indexURL = o.indexURL && new URL(o.indexURL.replace(/\/?$/, "/"), page).href;
 	const unknown = { indexURL, options: indexURL ? { indexURL } : {}, files: {}, packageURLs: [] };
 	if (o.loadPyodide) return unknown;
-	let config;
-	try {
-		config = await configOf(server);
-	} catch (err) {
-		if (indexURL) return unknown;
+	const config = await configOf(server).catch((err) => {
+		if (indexURL) return undefined;
 		throw fault("load_failed", `what the server says of Pyodide could not be had: ${text(err)}. ` +
 			"Check the connection to it, and try again", err);
-	}
-	if (!config) {
-		if (indexURL) return unknown;
-		throw fault("invalid_payload", "loadPyodide: the server has no Pyodide. Say indexURL");
-	}
+	});
+	if (!config && !indexURL) throw fault("invalid_payload", "loadPyodide: the server has no Pyodide. Say indexURL");
+	if (!config) return unknown;
 	const at = (url) => new URL(url, server).href;
 	if (indexURL && indexURL !== at(config.index_url)) return unknown; // another Pyodide than the server's
 	const { version, files, compiled } = config;

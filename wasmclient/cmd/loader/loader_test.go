@@ -237,20 +237,25 @@ func TestForgottenToken(t *testing.T) {
 	}
 }
 
+// pings sends Engine.IO pings until the connection is over.
+func pings(c *siotest.Conn, every time.Duration) {
+	for tick := time.NewTicker(every); ; {
+		select {
+		case <-tick.C:
+			c.Write("2")
+		case <-c.Over():
+			return
+		}
+	}
+}
+
 // The load runs when the server has acknowledged it and not before, and the
 // page really is blocked: nothing of it reaches the server meanwhile.
 func TestLoad(t *testing.T) {
 	var j journal
 	s := newSite(t, func(c *siotest.Conn) {
 		go j.study(c)
-		for tick := time.NewTicker(50 * time.Millisecond); ; {
-			select {
-			case <-tick.C:
-				c.Write("2")
-			case <-c.Over():
-				return
-			}
-		}
+		pings(c, 50*time.Millisecond)
 	})
 	p := s.open(t)
 	var now properties
@@ -294,21 +299,10 @@ func TestDeadlinesBehindBlocks(t *testing.T) {
 	const silenceMS = 1000
 	written := make(chan struct{}, 1) // the ack is
 	s := newSite(t, func(c *siotest.Conn) {
-		c.Open(time.Hour, time.Hour)
-		if !c.Connect() {
+		if !c.Greet() {
 			return
 		}
-		c.Session(protocol.Session{})
-		go func() {
-			for tick := time.NewTicker(silenceMS / 4 * time.Millisecond); ; {
-				select {
-				case <-tick.C:
-					c.Write("2")
-				case <-c.Over():
-					return
-				}
-			}
-		}()
+		go pings(c, silenceMS/4*time.Millisecond)
 		for e, ok := c.Next(); ok; e, ok = c.Next() {
 			c.Ack(e, siotest.OK)
 			if e.Name == "x" {
@@ -425,11 +419,9 @@ func TestLoadUnprotected(t *testing.T) {
 func TestLoadBehindPreload(t *testing.T) {
 	var j journal
 	s := newSite(t, func(c *siotest.Conn) {
-		c.Open(time.Hour, time.Hour)
-		if !c.Connect() {
+		if !c.Greet() {
 			return
 		}
-		c.Session(protocol.Session{})
 		for e, ok := c.Next(); ok; e, ok = c.Next() {
 			j.add(e)
 			switch e.Name {

@@ -141,7 +141,7 @@ globalThis.giveUpWorkers = async () => {
 	const python = await load({ signal: late.signal });
 	late.abort();
 	results.late = [await python.runPython("6 * 7"), await workers(1)];
-	// So does an exception in a callback, which is nobody's answer.
+	// An exception in a callback is nobody's answer, and ends nothing.
 	const uncaught = new Promise((resolve) => addEventListener("error", (e) => (e.preventDefault(), resolve(e.message.includes("ValueError")))));
 	await python.runPython(`
 		import js
